@@ -1,0 +1,2 @@
+//! What every room stands on: access, audit, clock, crypto, database, errors, events,
+//! idempotency, jobs, pages and the ports to the outside.

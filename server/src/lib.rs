@@ -1,0 +1,5 @@
+//! The clinicd server.
+//!
+//! Imports go one way: `clinicd_proto` → [`kernel`] → rooms → `serve`/`work` → `main`.
+
+pub mod kernel;
