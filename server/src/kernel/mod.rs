@@ -1,2 +1,18 @@
 //! What every room stands on: access, audit, clock, crypto, database, errors, events,
 //! idempotency, jobs, pages and the ports to the outside.
+
+pub mod access;
+pub mod audit;
+pub mod clock;
+pub mod crypto;
+pub mod data_dir;
+pub mod db;
+pub mod error;
+pub mod events;
+pub mod idempotency;
+pub mod ids;
+pub mod jobs;
+pub mod kinds;
+pub mod locale;
+pub mod page;
+pub mod ports;

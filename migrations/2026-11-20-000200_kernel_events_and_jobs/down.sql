@@ -1,0 +1,4 @@
+DROP TABLE stored_answers;
+DROP TABLE job_schedules;
+DROP TABLE jobs;
+DROP TABLE events;

@@ -1,0 +1,3 @@
+DROP TABLE doctor_fees;
+DROP TABLE doctors;
+DROP TABLE patients;

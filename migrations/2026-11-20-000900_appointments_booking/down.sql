@@ -1,0 +1,3 @@
+DROP TABLE appointments;
+DROP TABLE schedule_rules;
+DROP TABLE schedules;

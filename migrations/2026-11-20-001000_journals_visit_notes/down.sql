@@ -1,0 +1,2 @@
+DROP TABLE visit_notes;
+DROP FUNCTION visit_notes_keep_signed();

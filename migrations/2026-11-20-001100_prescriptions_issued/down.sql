@@ -1,0 +1,2 @@
+DROP TABLE prescription_items;
+DROP TABLE prescriptions;

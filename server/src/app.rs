@@ -1,0 +1,101 @@
+//! The only shared state: what every room is handed. Cheap to clone.
+
+use std::sync::Arc;
+
+use diesel::sql_types;
+use diesel_async::RunQueryDsl;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, Environment};
+use crate::identity::passwords::Passwords;
+use crate::kernel::access::tokens::{TokenConfig, Tokens};
+use crate::kernel::clock::Clock;
+use crate::kernel::crypto::{KeyFolder, Keys, Random};
+use crate::kernel::db::Db;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::events::{Events, Subscriber};
+use crate::kernel::ids::Ids;
+use crate::kernel::page::Pages;
+use crate::kernel::ports::Ports;
+use crate::prescriptions::pdf::Fonts;
+use crate::statement;
+
+/// The application.
+#[derive(Clone)]
+pub struct App {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The database.
+    pub db: Db,
+    /// The time.
+    pub clock: Clock,
+    /// New ids.
+    pub ids: Ids,
+    /// Secrets from the operating system's randomness.
+    pub random: Random,
+    /// Keys of this installation.
+    pub keys: Arc<Keys>,
+    /// Access tokens.
+    pub tokens: Arc<Tokens>,
+    /// Page tokens.
+    pub pages: Pages,
+    /// Password hashes.
+    pub passwords: Passwords,
+    /// The feed.
+    pub events: Events,
+    /// Mail, SMS, push, files.
+    pub ports: Ports,
+    /// Fonts of documents.
+    pub fonts: Arc<Fonts>,
+    /// Told when the server stops: streams end, workers finish.
+    pub stop: CancellationToken,
+}
+
+statement! {
+    /// The database's clock, in microseconds since the Unix epoch.
+    DatabaseClock {} -> sql_types::BigInt,
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+}
+
+impl App {
+    /// Opens everything that the settings name. The database must be migrated.
+    pub async fn open(
+        config: Config,
+        database_url: &str,
+        subscriptions: Vec<(&'static str, Subscriber)>,
+    ) -> Result<Self> {
+        let db = Db::connect(database_url, config.database_connections).await?;
+        let clock = Clock::default();
+        let ids = Ids::new(clock.clone());
+        let create = config.env == Environment::Development;
+        let keys =
+            KeyFolder::open_or_create(&config.keys_dir(), create).map_err(Error::internal)?;
+        let tokens = Tokens::new(&keys.signing, TokenConfig::default()).map_err(Error::internal)?;
+        let ports = Ports::open(&config).map_err(Error::internal)?;
+        let app = Self {
+            pages: Pages::new(keys.macs.clone()),
+            passwords: Passwords::new(config.passwords).map_err(Error::internal)?,
+            events: Events::new(clock.clone(), ids.clone(), subscriptions),
+            fonts: Arc::new(Fonts::load(config.fonts_dir.as_deref()).map_err(Error::internal)?),
+            config: Arc::new(config),
+            db,
+            clock,
+            ids,
+            random: Random,
+            keys: Arc::new(keys),
+            tokens: Arc::new(tokens),
+            ports,
+            stop: CancellationToken::new(),
+        };
+        app.follow_database_clock().await?;
+        Ok(app)
+    }
+
+    /// Sets the clock by the database's, as all replicas do.
+    pub async fn follow_database_clock(&self) -> Result<()> {
+        let mut conn = self.db.read().await?;
+        let micros: i64 = DatabaseClock {}.get_result(&mut conn).await?;
+        self.clock.follow(micros);
+        Ok(())
+    }
+}

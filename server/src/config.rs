@@ -1,0 +1,220 @@
+//! Settings: defaults, then a TOML file, then the environment (`CLINICD_…`), then flags. Unknown
+//! keys are refused. Every key is documented here, and `clinicd config` prints what counts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::identity::passwords::PasswordParams;
+use crate::kernel::db::tls;
+use crate::kernel::ports::mail::SmtpSettings;
+use crate::kernel::ports::sms::TwilioSettings;
+
+/// Variables that begin like settings and are none: of clients, of the launcher, of this module.
+const NOT_SETTINGS: [&str; 3] = ["url", "pg_bin", "config"];
+
+/// What kind of installation this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// Everything starts by itself: embedded database, outbox folders, generated keys.
+    Development,
+    /// Nothing is made up: the server refuses to start until it is configured.
+    Production,
+}
+
+/// A setting that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("********")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("********")
+    }
+}
+
+/// All settings.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Development or production. `CLINICD_ENV`.
+    pub env: Environment,
+    /// Address of the one port. Port 0 picks a free one. `CLINICD_LISTEN`.
+    pub listen: SocketAddr,
+    /// Address of the private metrics port; none by default. `CLINICD_METRICS_LISTEN`.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Folder of everything that the server keeps beside the database. `CLINICD_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// Keys; `<data_dir>/keys` unless set. Replicas share it. `CLINICD_KEYS_DIR`.
+    pub keys_dir: Option<PathBuf>,
+    /// Stored files; `<data_dir>/files` unless set. Replicas share it. `CLINICD_FILES_DIR`.
+    pub files_dir: Option<PathBuf>,
+    /// Signed heads of the audit chain; `<data_dir>/audit` unless set. `CLINICD_AUDIT_DIR`.
+    pub audit_dir: Option<PathBuf>,
+    /// Fonts for scripts that the built-in font lacks; the system's unless set.
+    /// `CLINICD_FONTS_DIR`.
+    pub fonts_dir: Option<PathBuf>,
+    /// An outside PostgreSQL, whose user may act as `clinicd_app`. `DATABASE_URL`.
+    pub database_url: Option<Secret>,
+    /// The owner of the tables, for migrations; `database_url` unless set.
+    /// `CLINICD_MIGRATION_DATABASE_URL`.
+    pub migration_database_url: Option<Secret>,
+    /// Connections of this process to the database. `CLINICD_DATABASE_CONNECTIONS`.
+    pub database_connections: u32,
+    /// How clients reach this server from outside, for links in mails and on prescriptions.
+    /// `CLINICD_PUBLIC_URL`.
+    pub public_url: String,
+    /// Origins of browser apps that may call, exactly as browsers send them.
+    /// `CLINICD_CORS_ORIGINS='["https://app.example.org"]'`.
+    pub cors_origins: Vec<String>,
+    /// PEM file of the TLS certificate chain; plaintext when unset. `CLINICD_TLS_CERTIFICATE`.
+    pub tls_certificate: Option<PathBuf>,
+    /// PEM file of its private key. `CLINICD_TLS_KEY`.
+    pub tls_key: Option<PathBuf>,
+    /// Server reflection; on in development only unless set. `CLINICD_REFLECTION`.
+    pub reflection: Option<bool>,
+    /// Sender of mails. `CLINICD_MAIL_FROM`.
+    pub mail_from: String,
+    /// Mail server; the outbox folder when unset. `CLINICD_SMTP__HOST` …
+    pub smtp: Option<SmtpSettings>,
+    /// SMS provider; the outbox folder when unset. `CLINICD_SMS__BASE_URL` …
+    pub sms: Option<TwilioSettings>,
+    /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
+    pub passwords: PasswordParams,
+    /// Hours before the start of a visit up to which the patient may cancel it.
+    /// `CLINICD_CANCELLATION_HOURS`.
+    pub cancellation_hours: i64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            env: Environment::Development,
+            listen: SocketAddr::from(([127, 0, 0, 1], 7080)),
+            metrics_listen: None,
+            data_dir: PathBuf::from(".clinicd"),
+            keys_dir: None,
+            files_dir: None,
+            audit_dir: None,
+            fonts_dir: None,
+            database_url: None,
+            migration_database_url: None,
+            database_connections: 16,
+            public_url: "http://127.0.0.1:7080".to_owned(),
+            cors_origins: Vec::new(),
+            tls_certificate: None,
+            tls_key: None,
+            reflection: None,
+            mail_from: "clinicd <no-reply@clinic.example>".to_owned(),
+            smtp: None,
+            sms: None,
+            passwords: PasswordParams::default(),
+            cancellation_hours: 24,
+        }
+    }
+}
+
+/// Flags of the command line that are settings.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Flags {
+    /// `--listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+    /// `--data-dir`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// `--metrics-listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key is unknown or a value of the wrong type.
+    #[error("{0}")]
+    Invalid(#[from] Box<figment::Error>),
+    /// Production needs more.
+    #[error("this is not fit for production:\n{}", .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
+    Production(Vec<String>),
+}
+
+impl Config {
+    /// Reads the settings and checks them.
+    pub fn load(file: Option<&Path>, flags: &Flags) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        if let Some(file) = file {
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let config: Self = figment
+            .merge(Env::prefixed("CLINICD_").ignore(&NOT_SETTINGS).split("__"))
+            .merge(Env::raw().only(&["DATABASE_URL"]))
+            .merge(Serialized::defaults(flags))
+            .extract()
+            .map_err(Box::new)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses a production server with anything made up for development.
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.env == Environment::Development {
+            return Ok(());
+        }
+        let mut problems = Vec::new();
+        let mut need = |fine: bool, problem: &str| {
+            if !fine {
+                problems.push(problem.to_owned());
+            }
+        };
+        need(self.database_url.is_some(), "set DATABASE_URL: the embedded database is for development");
+        need(
+            self.database_url.as_ref().is_none_or(|url| tls::is_private(&url.0)),
+            "DATABASE_URL must have sslmode=require, or lead to a unix socket",
+        );
+        need(self.keys_dir.is_some(), "set CLINICD_KEYS_DIR: generated keys are for development");
+        need(self.smtp.is_some(), "set CLINICD_SMTP__HOST …: the mail outbox is for development");
+        need(self.sms.is_some(), "set CLINICD_SMS__BASE_URL …: the SMS outbox is for development");
+        need(
+            self.tls_certificate.is_some() == self.tls_key.is_some(),
+            "set both CLINICD_TLS_CERTIFICATE and CLINICD_TLS_KEY, or neither",
+        );
+        need(self.passwords.is_strong(), "CLINICD_PASSWORDS__… must be at least 19456 KiB, 2 rounds");
+        need(self.public_url.starts_with("https://"), "CLINICD_PUBLIC_URL must begin with https://");
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Production(problems)) }
+    }
+
+    /// Where the keys lie.
+    #[must_use]
+    pub fn keys_dir(&self) -> PathBuf {
+        self.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+
+    /// Where stored files lie.
+    #[must_use]
+    pub fn files_dir(&self) -> PathBuf {
+        self.files_dir.clone().unwrap_or_else(|| self.data_dir.join("files"))
+    }
+
+    /// Where the signed heads of the audit chain lie.
+    #[must_use]
+    pub fn audit_dir(&self) -> PathBuf {
+        self.audit_dir.clone().unwrap_or_else(|| self.data_dir.join("audit"))
+    }
+
+    /// Whether the server describes itself to tools.
+    #[must_use]
+    pub fn reflection(&self) -> bool {
+        self.reflection.unwrap_or(self.env == Environment::Development)
+    }
+}

@@ -1,0 +1,299 @@
+//! The access layer: everything that happens to a call before its handler and after it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
+use http::{HeaderMap, HeaderValue, Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tower::{Layer, Service};
+
+use super::rules::{Audience, Rule, Rules};
+use super::{Caller, SessionFacts, Sessions, SignedIn};
+use crate::app::App;
+use crate::kernel::audit;
+use crate::kernel::error::{Error, Reason, Result, name_of};
+use crate::kernel::kinds::{Role, SessionId};
+use crate::kernel::locale;
+
+/// Longest time that a unary call may take when the client names no deadline.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+/// How much earlier than the client's deadline the server answers, so that its answer is heard.
+const ANSWER_BEFORE: Duration = Duration::from_millis(5);
+
+/// Checks every call.
+#[derive(Clone)]
+pub struct AccessLayer {
+    /// The application.
+    pub app: App,
+    /// The rule of every method.
+    pub rules: Arc<Rules>,
+    /// The sessions.
+    pub sessions: Sessions,
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Access<S>;
+
+    fn layer(&self, inner: S) -> Access<S> {
+        Access { gate: self.clone(), inner }
+    }
+}
+
+/// A service behind the access layer.
+#[derive(Clone)]
+pub struct Access<S> {
+    gate: AccessLayer,
+    inner: S,
+}
+
+impl<S> Service<Request<Body>> for Access<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let gate = self.gate.clone();
+        let request_id = gate.app.ids.next();
+        let language = locale::of_headers(request.headers().get(ACCEPT_LANGUAGE));
+        let rule = gate.rules.get(request.uri().path());
+        let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
+        let call = tracing::Instrument::instrument(
+            locale::CURRENT.scope(language, async move { gate.handle(rule, request, inner).await }),
+            span,
+        );
+        // What changes something, or shows medical data after its audit entry, runs in a task of
+        // its own: a client that goes away cannot leave it half done.
+        let runs_to_its_end = rule.is_some_and(|rule| rule.changes || rule.medical);
+        async move {
+            let mut response = if runs_to_its_end {
+                tokio::spawn(call).await.unwrap_or_else(|panic| refuse(Error::internal(panic)))
+            } else {
+                call.await
+            };
+            if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+                response.headers_mut().insert("x-request-id", value);
+            }
+            Ok(response)
+        }
+        .boxed()
+    }
+}
+
+fn refuse(error: Error) -> Response<Body> {
+    Status::from(error).into_http()
+}
+
+impl AccessLayer {
+    async fn handle<S>(
+        &self,
+        rule: Option<&'static Rule>,
+        mut request: Request<Body>,
+        mut inner: S,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let Some(rule) = rule else { return refuse(Error::of(Reason::UnknownMethod)) };
+        let started = std::time::Instant::now();
+        let deadline = deadline(request.headers());
+        let caller = match self.admit(rule, &request).await {
+            Ok(caller) => caller,
+            Err(error) => return self.finish(rule, None, refuse(error), started).await,
+        };
+        if let Err(error) = permitted(rule, &caller) {
+            return self.finish(rule, Some(&caller.0), refuse(error), started).await;
+        }
+        let caller = caller.0;
+        request.extensions_mut().insert(caller.clone());
+        let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
+        let response = if rule.standard {
+            answer.await.map_err(|_| Reason::Internal)
+        } else {
+            match tokio::time::timeout(deadline, answer).await {
+                Ok(answer) => answer.map_err(|_| Reason::Internal),
+                Err(_) => Err(Reason::DeadlineExceeded),
+            }
+        };
+        let response = match response {
+            Ok(Ok(response)) => response,
+            Err(Reason::Internal) => refuse(Error::internal("a handler panicked")),
+            Err(reason) => refuse(Error::of(reason)),
+        };
+        self.finish(rule, Some(&caller), response, started).await
+    }
+
+    /// Reads the token, if the method needs one.
+    async fn admit(&self, rule: &'static Rule, request: &Request<Body>) -> Result<(Caller, bool)> {
+        let mut caller = Caller {
+            session: None,
+            method: rule.method,
+            medical: rule.medical,
+            address: address(request),
+            trail: Arc::default(),
+        };
+        if rule.audience == Audience::Public {
+            return Ok((caller, false));
+        }
+        let (session, facts) = self.session(request.headers()).await?;
+        caller.session =
+            Some(SignedIn { account: facts.account, session, roles: facts.roles });
+        Ok((caller, facts.applicant))
+    }
+
+    async fn session(&self, headers: &HeaderMap) -> Result<(SessionId, SessionFacts)> {
+        let unauthenticated = || Error::of(Reason::Unauthenticated);
+        let token = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or_else(unauthenticated)?;
+        let now = self.app.clock.now();
+        let claims =
+            self.app.tokens.verify(token, now.timestamp()).map_err(|_| unauthenticated())?;
+        let id = SessionId(claims.sid);
+        let facts = self.sessions.find(&self.app.db, id, now).await?.ok_or_else(unauthenticated)?;
+        if facts.account.0 != claims.sub {
+            return Err(unauthenticated());
+        }
+        Ok((id, facts))
+    }
+
+    /// What every answer goes through: wrong codes of the transport are mended, a refused access
+    /// to medical data is logged, and medical data without an audit entry is held back.
+    async fn finish(
+        &self,
+        rule: &'static Rule,
+        caller: Option<&Caller>,
+        response: Response<Body>,
+        started: std::time::Instant,
+    ) -> Response<Body> {
+        let mut response = mend(response);
+        if let (true, Some(caller)) = (rule.medical, caller) {
+            response = self.audited(caller, response).await;
+        }
+        let code = status_of(&response).unwrap_or(0);
+        let elapsed = started.elapsed();
+        tracing::info!(
+            code,
+            account = caller.and_then(Caller::account).map(|account| account.to_string()),
+            micros = elapsed.as_micros(),
+            "call"
+        );
+        let labels = [("method", rule.method.to_owned()), ("code", code.to_string())];
+        metrics::counter!("clinicd_rpc_total", &labels).increment(1);
+        metrics::histogram!("clinicd_rpc_seconds", "method" => rule.method).record(elapsed);
+        response
+    }
+
+    async fn audited(&self, caller: &Caller, response: Response<Body>) -> Response<Body> {
+        let reason = match status_of(&response) {
+            None | Some(0) if caller.trail.is_recorded() => return response,
+            None | Some(0) => {
+                return refuse(Error::internal("medical data without an audit entry was held back"));
+            }
+            Some(5) => name_of(Reason::NotFound),
+            Some(7) => name_of(Reason::RoleRequired),
+            Some(_) => return response,
+        };
+        match audit::record_refusal(&self.app, caller, reason).await {
+            Ok(()) => response,
+            Err(error) => refuse(Error::unavailable().caused_by(error)),
+        }
+    }
+}
+
+/// Whether the rule lets this caller in; the flag says that the account is an applicant.
+fn permitted(rule: &Rule, (caller, applicant): &(Caller, bool)) -> Result<()> {
+    let Audience::Roles(roles) = &rule.audience else { return Ok(()) };
+    if roles.iter().any(|role| caller.is(*role)) {
+        return Ok(());
+    }
+    if *applicant && roles.contains(&Role::Doctor) {
+        return Err(Error::of(Reason::OnboardingNotApproved));
+    }
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    Err(Error::of(Reason::RoleRequired).with("roles", names.join(",")))
+}
+
+fn address<B>(request: &Request<B>) -> String {
+    let extensions = request.extensions();
+    let tcp = extensions.get::<TcpConnectInfo>();
+    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
+    let remote = tcp.or(tls).and_then(TcpConnectInfo::remote_addr);
+    remote.map(|address: SocketAddr| address.ip().to_string()).unwrap_or_default()
+}
+
+/// The time this call has: what `grpc-timeout` says, a little earlier, or the default.
+fn deadline(headers: &HeaderMap) -> Duration {
+    let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
+    asked.map_or(DEFAULT_DEADLINE, |asked| asked.saturating_sub(ANSWER_BEFORE))
+}
+
+/// Parses `grpc-timeout`: up to 8 digits and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 {
+        return None;
+    }
+    let amount: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(amount * 3_600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return None,
+    })
+}
+
+/// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.
+fn status_of<B>(response: &Response<B>) -> Option<i32> {
+    response.headers().get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+/// tonic answers an oversized message with `OUT_OF_RANGE`, which is ours for stale feed tokens.
+/// Its own statuses carry no details, ours always do.
+fn mend(response: Response<Body>) -> Response<Body> {
+    if response.headers().contains_key("grpc-status-details-bin") {
+        return response;
+    }
+    match status_of(&response) {
+        Some(11) => refuse(Error::of(Reason::MessageTooLarge)),
+        _ => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read() {
+        assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(timeout("123456789S"), None);
+        assert_eq!(timeout("S"), None);
+        assert_eq!(timeout("5x"), None);
+        assert_eq!(timeout(""), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! The rule of every method, read from the descriptors when the server starts.
+
+use std::collections::HashMap;
+
+use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
+
+use crate::kernel::kinds::Role;
+
+/// Full name of the option.
+const OPTION: &str = "clinicd.access.v1.access";
+
+/// Services of the gRPC ecosystem that stand beside ours. They tell nothing about people.
+const STANDARD: [&str; 5] = [
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.health.v1.Health/List",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
+/// Who may call a method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audience {
+    /// Anyone.
+    Public,
+    /// Any signed-in account.
+    SignedIn,
+    /// Accounts that hold one of these roles.
+    Roles(Vec<Role>),
+}
+
+/// The rule of one method.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// The method without the leading slash; lives as long as the process.
+    pub method: &'static str,
+    /// Who may call it.
+    pub audience: Audience,
+    /// It shows medical data: every call is audited.
+    pub medical: bool,
+    /// It changes something: it carries a `request_id` and runs to its end once begun.
+    pub changes: bool,
+    /// It is one of the standard services, not ours.
+    pub standard: bool,
+}
+
+/// Why the rules cannot be built; the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RuleError {
+    /// The compiled-in descriptors cannot be read.
+    #[error("the descriptors cannot be read: {0}")]
+    Descriptors(#[from] prost_reflect::DescriptorError),
+    /// A method says nothing, or not exactly one thing, about who may call it.
+    #[error("{0} must have the option ({OPTION}) with exactly one of public, signed_in and roles")]
+    Audience(String),
+    /// A method that anyone may call cannot show medical data.
+    #[error("{0} is public and medical at once")]
+    PublicMedical(String),
+    /// A method does not say whether it changes anything.
+    #[error("{0} must set idempotency_level to NO_SIDE_EFFECTS or IDEMPOTENT")]
+    Idempotency(String),
+}
+
+/// The rules of all methods, by path.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    by_path: HashMap<String, &'static Rule>,
+}
+
+impl Rules {
+    /// Reads the rules of every method of these descriptors.
+    pub fn from_descriptors(set: &[u8]) -> Result<Self, RuleError> {
+        let pool = DescriptorPool::decode(set)?;
+        let mut by_path = HashMap::new();
+        for service in pool.services() {
+            for method in service.methods() {
+                let rule = rule_of(&pool, &method)?;
+                by_path.insert(format!("/{}", rule.method), &*Box::leak(Box::new(rule)));
+            }
+        }
+        for path in STANDARD {
+            let rule = Rule {
+                method: path.trim_start_matches('/'),
+                audience: Audience::Public,
+                medical: false,
+                changes: false,
+                standard: true,
+            };
+            by_path.insert(path.to_owned(), &*Box::leak(Box::new(rule)));
+        }
+        Ok(Self { by_path })
+    }
+
+    /// The rule of a path such as `/clinicd.journals.v1.VisitNoteService/GetNote`.
+    #[must_use]
+    pub fn get(&self, path: &str) -> Option<&'static Rule> {
+        self.by_path.get(path).copied()
+    }
+}
+
+fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, RuleError> {
+    let name = format!("{}/{}", method.parent_service().full_name(), method.name());
+    let option = pool.get_extension_by_name(OPTION);
+    let options = method.options();
+    let access = option.as_ref().filter(|o| options.has_extension(o)).map(|o| options.get_extension(o));
+    let audience = match access.as_deref() {
+        Some(Value::Message(access)) => audience_of(access),
+        _ => None,
+    };
+    let medical = matches!(access.as_deref(), Some(Value::Message(access)) if flag(access, "medical"));
+    let Some(audience) = audience else { return Err(RuleError::Audience(name)) };
+    if medical && audience == Audience::Public {
+        return Err(RuleError::PublicMedical(name));
+    }
+    let level = options.get_field_by_name("idempotency_level").map(std::borrow::Cow::into_owned);
+    let changes = match level {
+        Some(Value::EnumNumber(1)) => false,
+        Some(Value::EnumNumber(2)) => true,
+        _ => return Err(RuleError::Idempotency(name)),
+    };
+    Ok(Rule { method: Box::leak(name.into_boxed_str()), audience, medical, changes, standard: false })
+}
+
+fn audience_of(access: &DynamicMessage) -> Option<Audience> {
+    let roles = match access.get_field_by_name("roles").as_deref() {
+        Some(Value::List(roles)) => roles
+            .iter()
+            .map(|role| role.as_enum_number().and_then(Role::from_wire))
+            .collect::<Option<Vec<_>>>()?,
+        _ => Vec::new(),
+    };
+    match (flag(access, "public"), flag(access, "signed_in"), roles.is_empty()) {
+        (true, false, true) => Some(Audience::Public),
+        (false, true, true) => Some(Audience::SignedIn),
+        (false, false, false) => Some(Audience::Roles(roles)),
+        _ => None,
+    }
+}
+
+fn flag(message: &DynamicMessage, field: &str) -> bool {
+    message.get_field_by_name(field).as_deref().and_then(Value::as_bool).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn every_method_has_a_rule() {
+        let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let note = rules.get("/clinicd.journals.v1.VisitNoteService/GetNote").unwrap();
+        assert!(note.medical && !note.changes);
+        let sign_in = rules.get("/clinicd.identity.v1.AuthService/SignIn").unwrap();
+        assert_eq!(sign_in.audience, Audience::Public);
+        assert!(sign_in.changes);
+        assert_eq!(rules.get("/clinicd.journals.v1.VisitNoteService/Nothing"), None);
+    }
+
+    #[test]
+    fn a_method_without_a_rule_stops_the_server() {
+        use prost::Message;
+        let mut set =
+            prost_types::FileDescriptorSet::decode(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
+        // prost_types drops extensions on decoding: what is left has no rule anywhere.
+        set.file.retain(|file| !file.service.is_empty() || file.message_type.len() > 0);
+        let result = Rules::from_descriptors(&set.encode_to_vec());
+        assert!(matches!(result, Err(RuleError::Audience(_))), "{result:?}");
+    }
+}

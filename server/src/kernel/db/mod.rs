@@ -1,0 +1,128 @@
+//! The database: a pool, and the only way to a transaction.
+
+pub mod listen;
+pub mod migrate;
+pub mod statement;
+pub mod tls;
+
+use std::future::Future;
+use std::time::Duration;
+
+use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8};
+use diesel_async::{AsyncConnection, AsyncPgConnection};
+use futures_util::FutureExt;
+
+use super::error::{Error, Reason, Result};
+
+/// A connection inside or outside a transaction.
+pub type Conn = AsyncPgConnection;
+
+/// A connection that returns to the pool when dropped.
+pub type Pooled<'a> = bb8::PooledConnection<'a, AsyncPgConnection>;
+
+/// The role that the server acts in: it owns no table, and cannot change audit entries.
+pub const APP_ROLE: &str = "clinicd_app";
+
+/// How long a call waits for a connection before it is told to come back.
+const POOL_WAIT: Duration = Duration::from_secs(1);
+/// How often a transaction that lost a race is repeated.
+const TRIES: u32 = 4;
+
+/// Time-outs on every connection, so that nothing hangs and no lock is held by a dead caller.
+const SESSION_OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=4s \
+    -c idle_in_transaction_session_timeout=5s -c lc_messages=C -c timezone=UTC -c jit=off";
+
+/// The pool. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: bb8::Pool<AsyncPgConnection>,
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("state", &self.pool.state()).finish()
+    }
+}
+
+impl Db {
+    /// Opens a pool of up to `connections` connections that act as [`APP_ROLE`].
+    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let mut config = ManagerConfig::<AsyncPgConnection>::default();
+        // A test of each connection on checkout costs a third of the throughput; a broken one is
+        // noticed by its first statement and dropped.
+        config.recycling_method = RecyclingMethod::Fast;
+        config.custom_setup = Box::new(|url| {
+            let url = url.to_owned();
+            async move { tls::connect(&url, &format!("{SESSION_OPTIONS} -c role={APP_ROLE}")).await }
+                .boxed()
+        });
+        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
+        let pool = bb8::Pool::builder()
+            .max_size(connections)
+            .min_idle(1)
+            .test_on_check_out(false)
+            .connection_timeout(POOL_WAIT)
+            .build(manager)
+            .await
+            .map_err(|source| Error::unavailable().caused_by(source))?;
+        Ok(Self { pool })
+    }
+
+    /// A connection for reads that need no transaction.
+    pub async fn read(&self) -> Result<Pooled<'_>> {
+        self.pool.get().await.map_err(|source| Error::unavailable().caused_by(source))
+    }
+
+    /// Runs `work` in a transaction: all of it is committed, or nothing. A transaction that lost a
+    /// serialization race or a deadlock is repeated, so `work` must have no effect outside the
+    /// database.
+    pub async fn transaction<R, F>(&self, work: F) -> Result<R>
+    where
+        R: Send,
+        F: Send + Sync + for<'r> Work<'r, R>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut conn = self.read().await?;
+            #[expect(clippy::disallowed_methods, reason = "the one place that may")]
+            let result = conn.transaction(async |conn: &mut Conn| work.run(conn).await).await;
+            match result {
+                Err(error) if error.is_lost_race() && tries < TRIES => {
+                    drop(conn);
+                    tokio::time::sleep(pause(tries)).await;
+                }
+                Err(error) if error.is_lost_race() => {
+                    return Err(Error::of(Reason::Unavailable).caused_by(error));
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// What [`Db::transaction`] runs: an async closure over the connection whose future is `Send`.
+pub trait Work<'r, R>: AsyncFn(&'r mut Conn) -> Result<R> {
+    /// Runs it.
+    fn run(&self, conn: &'r mut Conn) -> impl Future<Output = Result<R>> + Send;
+}
+
+impl<'r, R, F, Fut> Work<'r, R> for F
+where
+    F: AsyncFn(&'r mut Conn) -> Result<R> + Fn(&'r mut Conn) -> Fut,
+    Fut: Future<Output = Result<R>> + Send,
+{
+    fn run(&self, conn: &'r mut Conn) -> impl Future<Output = Result<R>> + Send {
+        self(conn)
+    }
+}
+
+/// A pause that differs between racers, so that they do not meet again.
+fn pause(tries: u32) -> Duration {
+    let mut byte = [0u8; 1];
+    let jitter = match aws_lc_rs::rand::fill(&mut byte) {
+        Ok(()) => u64::from(byte[0]) / 8,
+        Err(_) => 16,
+    };
+    Duration::from_millis((2 << tries) + jitter)
+}

@@ -1,0 +1,67 @@
+//! Connecting to PostgreSQL, with TLS when the URL asks for it (`sslmode=require`).
+
+use diesel::{ConnectionError, ConnectionResult};
+use diesel_async::AsyncPgConnection;
+use tokio_postgres::config::{Config, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Opens a connection with these startup options. The server certificate is checked against the
+/// machine's own authorities; `sslmode=disable` and unix sockets go without TLS.
+pub async fn connect(url: &str, options: &str) -> ConnectionResult<AsyncPgConnection> {
+    let mut config: Config =
+        url.parse().map_err(|source| ConnectionError::InvalidConnectionUrl(reason(&source)))?;
+    let own = config.get_options().unwrap_or_default();
+    let options = format!("{own} {options}");
+    config.options(options.trim());
+    config.application_name("clinicd");
+    if config.get_ssl_mode() == SslMode::Require {
+        let (client, connection) =
+            config.connect(tls_connector()?).await.map_err(|source| bad_connection(&source))?;
+        return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+    }
+    config.ssl_mode(SslMode::Disable);
+    let (client, connection) =
+        config.connect(tokio_postgres::NoTls).await.map_err(|source| bad_connection(&source))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// Whether the link to the database is encrypted or never leaves the machine.
+#[must_use]
+pub fn is_private(url: &str) -> bool {
+    use tokio_postgres::config::Host;
+    url.parse::<Config>().is_ok_and(|config| {
+        config.get_ssl_mode() == SslMode::Require
+            || config.get_hosts().iter().all(|host| match host {
+                Host::Tcp(_) => false,
+                #[cfg(unix)]
+                Host::Unix(_) => true,
+            })
+    })
+}
+
+fn tls_connector() -> ConnectionResult<MakeRustlsConnect> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in rustls_native_certs::load_native_certs().certs {
+        // A certificate that rustls cannot read is of no use to it either.
+        let _ = roots.add(certificate);
+    }
+    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| ConnectionError::BadConnection(source.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}
+
+fn bad_connection(error: &tokio_postgres::Error) -> ConnectionError {
+    ConnectionError::BadConnection(reason(error))
+}
+
+/// The error with its cause: tokio-postgres alone says only "error connecting to server".
+fn reason(error: &tokio_postgres::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

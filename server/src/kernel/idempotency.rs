@@ -1,0 +1,138 @@
+//! One effect per `request_id` (guarantee G4).
+//!
+//! The key is claimed first, in the transaction of the effect: a parallel call with the same key
+//! waits for that transaction in the database and then finds its answer. The answer is stored
+//! encrypted in the same transaction. A call that is refused leaves no key.
+
+use diesel::OptionalExtension;
+use diesel::sql_types;
+use diesel_async::RunQueryDsl;
+use prost::Message;
+use uuid::Uuid;
+
+use super::access::Caller;
+use super::crypto::Purpose;
+use super::db::{Conn, Work};
+use super::error::{Error, Reason, Result};
+use super::kinds::{Time, uuid_from_wire};
+use crate::app::App;
+use crate::statement;
+
+statement! {
+    /// Claims the key. Waits for a running call with the same key; no row when it has committed.
+    Claim { principal: Uuid, method: String, request_id: Uuid, fingerprint: Vec<u8>, now: Time },
+    "INSERT INTO stored_answers (principal, method, request_id, fingerprint, created_at) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+
+    /// The answer of the call that had the key first.
+    FirstAnswer { principal: Uuid, method: String, request_id: Uuid }
+        -> (sql_types::Binary, sql_types::Nullable<sql_types::Binary>),
+    "SELECT fingerprint, answer FROM stored_answers \
+     WHERE principal = $1 AND method = $2 AND request_id = $3";
+
+    /// Keeps the answer.
+    KeepAnswer { principal: Uuid, method: String, request_id: Uuid, answer: Vec<u8> },
+    "UPDATE stored_answers SET answer = $4 \
+     WHERE principal = $1 AND method = $2 AND request_id = $3";
+
+    /// Forgets answers that no client repeats any more.
+    ForgetBefore { before: Time },
+    "DELETE FROM stored_answers WHERE created_at < $1";
+}
+
+/// How long a `request_id` is remembered.
+pub const REMEMBERED_HOURS: i64 = 48;
+
+impl App {
+    /// Runs `work` in a transaction, at most once per `request_id` of this caller and method, and
+    /// returns its answer or the first one. The same id with another payload is refused.
+    pub async fn once<Q, A, F>(&self, caller: &Caller, request_id: &str, request: &Q, work: F) -> Result<A>
+    where
+        Q: Message,
+        A: Message + Default,
+        F: Send + Sync + for<'r> Work<'r, A>,
+    {
+        let request_id = uuid_from_wire("request_id", request_id)?;
+        let key = Key {
+            principal: caller.account().map_or(Uuid::nil(), |account| account.0),
+            method: caller.method,
+            request_id,
+        };
+        let bytes = request.encode_to_vec();
+        let fingerprint = self.keys.macs.sign(Purpose::RequestFingerprint, &bytes).to_vec();
+        caller.trail.is_about_request(request_id);
+        let (app, key, fingerprint, work) = (self, &key, &fingerprint, &work);
+        self.db
+            .transaction(async move |conn: &mut Conn| {
+                if key.claim(conn, fingerprint, app.clock.now()).await? {
+                    let answer = work.run(conn).await?;
+                    key.keep(app, conn, &answer).await?;
+                    return Ok(answer);
+                }
+                let answer = key.first_answer(app, conn, fingerprint).await?;
+                caller.trail.replay(app, conn, caller).await?;
+                Ok(answer)
+            })
+            .await
+    }
+}
+
+/// Whose call, of which method.
+struct Key {
+    principal: Uuid,
+    method: &'static str,
+    request_id: Uuid,
+}
+
+impl Key {
+    async fn claim(&self, conn: &mut Conn, fingerprint: &[u8], now: Time) -> Result<bool> {
+        let claim = Claim {
+            principal: self.principal,
+            method: self.method.to_owned(),
+            request_id: self.request_id,
+            fingerprint: fingerprint.to_vec(),
+            now,
+        };
+        Ok(claim.execute(conn).await? == 1)
+    }
+
+    async fn keep<A: Message>(&self, app: &App, conn: &mut Conn, answer: &A) -> Result<()> {
+        let sealing = app.keys.macs.sealing_key(Purpose::StoredAnswer);
+        let answer = sealing.seal(&answer.encode_to_vec(), &self.aad()).map_err(Error::internal)?;
+        let Self { principal, method, request_id } = *self;
+        KeepAnswer { principal, method: method.to_owned(), request_id, answer }.execute(conn).await?;
+        Ok(())
+    }
+
+    async fn first_answer<A: Message + Default>(
+        &self,
+        app: &App,
+        conn: &mut Conn,
+        fingerprint: &[u8],
+    ) -> Result<A> {
+        let Self { principal, method, request_id } = *self;
+        let first: Option<(Vec<u8>, Option<Vec<u8>>)> =
+            FirstAnswer { principal, method: method.to_owned(), request_id }
+                .get_result(conn)
+                .await
+                .optional()?;
+        // Swept away between the claim and this read: the client may simply repeat.
+        let Some((stored, Some(sealed))) = first else { return Err(Error::unavailable()) };
+        if stored != fingerprint {
+            return Err(Error::of(Reason::RequestIdReused));
+        }
+        let sealing = app.keys.macs.sealing_key(Purpose::StoredAnswer);
+        let bytes = sealing.open(&sealed, &self.aad()).map_err(Error::internal)?;
+        A::decode(bytes.as_slice()).map_err(Error::internal)
+    }
+
+    /// Binds the stored answer to its key, so that a moved row does not open.
+    fn aad(&self) -> Vec<u8> {
+        format!("stored_answers/{}/{}/{}", self.principal, self.method, self.request_id).into_bytes()
+    }
+}
+
+/// Forgets answers older than [`REMEMBERED_HOURS`].
+pub async fn forget_old(conn: &mut Conn, now: Time) -> Result<usize> {
+    Ok(ForgetBefore { before: now.plus_seconds(-REMEMBERED_HOURS * 3_600) }.execute(conn).await?)
+}

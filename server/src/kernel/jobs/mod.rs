@@ -1,0 +1,147 @@
+//! Work outside the transaction that asked for it: once committed, a job runs at least once, also
+//! when the process is killed in the middle, so every job is idempotent.
+//!
+//! A job is claimed with a lease by a short statement and runs outside any transaction. A worker
+//! renews the lease while it runs; a dead worker's job is claimed again when the lease ends. The
+//! number of attempts is the fence: a worker that lost its lease cannot finish the job. Leases are
+//! judged by the database's own clock, `run_at` by the clock of the system.
+
+mod schedule;
+mod worker;
+
+use std::future::Future;
+
+use diesel_async::RunQueryDsl;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+pub use schedule::Schedule;
+pub use worker::{Worker, run_due};
+
+use super::db::Conn;
+use super::error::{Error, Result};
+use super::kinds::Time;
+use crate::app::App;
+use crate::statement;
+
+/// Channel on which committed jobs are announced.
+pub const CHANNEL: &str = "clinicd_jobs";
+/// Attempts before a job is given up and kept as failed.
+pub const MAX_ATTEMPTS: i32 = 8;
+/// How long a claim holds without being renewed.
+pub const LEASE_SECONDS: i32 = 20;
+
+/// A kind of job: its payload, and what it does.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Stable name, `<room>.<verb>`.
+    const KIND: &'static str;
+
+    /// Does the work. May run more than once. `id` is the same for every attempt: providers get
+    /// it as idempotency key.
+    fn run(self, app: App, id: Uuid) -> impl Future<Output = Result<(), JobError>> + Send;
+}
+
+/// Why an attempt failed.
+#[derive(Debug)]
+pub enum JobError {
+    /// Trying later may help.
+    Retry(Error),
+    /// It never will: kept as failed at once.
+    Give(Error),
+}
+
+impl From<Error> for JobError {
+    fn from(error: Error) -> Self {
+        Self::Retry(error)
+    }
+}
+
+/// A job to be enqueued.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    kind: &'static str,
+    payload: Result<serde_json::Value, String>,
+    run_at: Option<Time>,
+    dedupe_key: Option<String>,
+}
+
+impl NewJob {
+    /// A job that runs as soon as the transaction is committed.
+    pub fn now<J: Job>(job: &J) -> Self {
+        Self {
+            kind: J::KIND,
+            payload: serde_json::to_value(job).map_err(|error| error.to_string()),
+            run_at: None,
+            dedupe_key: None,
+        }
+    }
+
+    /// Runs it no earlier than this.
+    #[must_use]
+    pub fn at(mut self, run_at: Time) -> Self {
+        self.run_at = Some(run_at);
+        self
+    }
+
+    /// At most one job ever has this key.
+    #[must_use]
+    pub fn once(mut self, key: impl Into<String>) -> Self {
+        self.dedupe_key = Some(key.into());
+        self
+    }
+}
+
+statement! {
+    /// Writes a job and announces it at commit.
+    InsertJob {
+        id: Uuid, kind: String, payload: serde_json::Value, run_at: Time,
+        dedupe_key: Option<String>, now: Time,
+    },
+    "WITH added AS ( \
+        INSERT INTO jobs (id, kind, payload, state, run_at, dedupe_key, created_at) \
+        VALUES ($1, $2, $3, 'ready', $4, $5, $6) ON CONFLICT (dedupe_key) DO NOTHING RETURNING id) \
+     SELECT pg_notify('clinicd_jobs', '') FROM added";
+}
+
+/// Enqueues a job in the caller's transaction.
+pub async fn enqueue(conn: &mut Conn, id: Uuid, now: Time, job: NewJob) -> Result<()> {
+    let NewJob { kind, payload, run_at, dedupe_key } = job;
+    let payload = payload.map_err(Error::internal)?;
+    let run_at = run_at.unwrap_or(now);
+    InsertJob { id, kind: kind.to_owned(), payload, run_at, dedupe_key, now }.execute(conn).await?;
+    Ok(())
+}
+
+type Runner = fn(serde_json::Value, App, Uuid) -> BoxFuture<'static, Result<(), JobError>>;
+
+/// A job kind as `work.rs` lists it.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// Its name.
+    pub name: &'static str,
+    runner: Runner,
+}
+
+impl Kind {
+    /// The kind of this job.
+    #[must_use]
+    pub fn of<J: Job>() -> Self {
+        Self { name: J::KIND, runner: run_payload::<J> }
+    }
+}
+
+fn run_payload<J: Job>(
+    payload: serde_json::Value,
+    app: App,
+    id: Uuid,
+) -> BoxFuture<'static, Result<(), JobError>> {
+    async move {
+        let job: J =
+            serde_json::from_value(payload).map_err(|error| JobError::Give(Error::internal(error)))?;
+        job.run(app, id).await
+    }
+    .boxed()
+}

@@ -1,0 +1,194 @@
+//! The worker: claims, runs, finishes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::sql_types;
+use diesel_async::RunQueryDsl;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use super::{CHANNEL, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
+use crate::app::App;
+use crate::kernel::db::listen::Listener;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::kinds::Time;
+use crate::statement;
+
+/// Jobs that one process runs at a time.
+const PARALLEL: usize = 8;
+/// How often a worker looks without having been woken.
+const IDLE: Duration = Duration::from_secs(1);
+
+statement! {
+    /// Claims what is due, and what a dead worker left behind. Never waits for another worker.
+    ClaimJobs { now: Time, limit: i64, lease_seconds: i32 }
+        -> (sql_types::Uuid, sql_types::Text, sql_types::Jsonb, sql_types::Integer),
+    "UPDATE jobs SET state = 'running', attempts = attempts + 1, \
+        lease_until = clock_timestamp() + make_interval(secs => $3) \
+     WHERE id IN ( \
+        (SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 \
+         ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
+        UNION ALL \
+        (SELECT id FROM jobs WHERE state = 'running' AND lease_until < clock_timestamp() \
+         ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED)) \
+     RETURNING id, kind, payload, attempts";
+
+    /// Renews a claim, while it is still ours.
+    RenewLease { id: Uuid, attempts: i32, lease_seconds: i32 },
+    "UPDATE jobs SET lease_until = clock_timestamp() + make_interval(secs => $3) \
+     WHERE id = $1 AND attempts = $2 AND state = 'running'";
+
+    /// Ends an attempt, while the claim is still ours.
+    EndAttempt {
+        id: Uuid, attempts: i32, state: String, run_at: Option<Time>, error: Option<String>,
+        finished: Option<Time>,
+    },
+    "UPDATE jobs SET state = $3, lease_until = NULL, run_at = coalesce($4, run_at), \
+        last_error = $5, finished_at = $6 \
+     WHERE id = $1 AND attempts = $2 AND state = 'running'";
+}
+
+#[derive(diesel::Queryable)]
+struct Claimed {
+    id: Uuid,
+    kind: String,
+    payload: serde_json::Value,
+    attempts: i32,
+}
+
+/// Runs jobs and schedules until it is told to stop.
+#[derive(Clone)]
+pub struct Worker {
+    /// The application.
+    pub app: App,
+    /// Every kind of job.
+    pub kinds: Arc<[Kind]>,
+    /// Every schedule.
+    pub schedules: Arc<[Schedule]>,
+}
+
+impl Worker {
+    /// Runs until `stop`; then lets the jobs that are running finish.
+    pub async fn run(self, database_url: String, stop: CancellationToken) {
+        let mut woken = Listener::start(database_url, CHANNEL, stop.clone());
+        let running = TaskTracker::new();
+        while !stop.is_cancelled() {
+            for schedule in self.schedules.iter() {
+                if let Err(error) = schedule.tick(&self.app).await {
+                    tracing::warn!(schedule = schedule.name, error = %error, "tick not taken");
+                }
+            }
+            let free = PARALLEL.saturating_sub(running.len());
+            let claimed = match self.claim(free).await {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::warn!(error = %error, "no jobs claimed");
+                    Vec::new()
+                }
+            };
+            let idle = claimed.is_empty();
+            for job in claimed {
+                let worker = self.clone();
+                running.spawn(async move { worker.attempt(job).await });
+            }
+            if idle {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = woken.wait() => {}
+                    () = tokio::time::sleep(IDLE) => {}
+                }
+            } else {
+                tokio::task::yield_now().await;
+            }
+        }
+        running.close();
+        running.wait().await;
+    }
+
+    async fn claim(&self, limit: usize) -> Result<Vec<Claimed>> {
+        if limit == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            return Ok(Vec::new());
+        }
+        let mut conn = self.app.db.read().await?;
+        let claim = ClaimJobs {
+            now: self.app.clock.now(),
+            limit: i64::try_from(limit).unwrap_or(1),
+            lease_seconds: LEASE_SECONDS,
+        };
+        Ok(claim.get_results(&mut conn).await?)
+    }
+
+    /// One attempt at a job, with the lease kept alive; a panic counts as a failed attempt.
+    async fn attempt(&self, job: Claimed) {
+        let Some(kind) = self.kinds.iter().find(|kind| kind.name == job.kind) else {
+            let unknown = JobError::Give(Error::internal(format!("no job kind {}", job.kind)));
+            return self.end(&job, Err(unknown)).await;
+        };
+        let mut work = tokio::spawn((kind.runner)(job.payload.clone(), self.app.clone(), job.id));
+        let renew = Duration::from_secs(u64::try_from(LEASE_SECONDS / 3).unwrap_or(5));
+        let result = loop {
+            tokio::select! {
+                done = &mut work => break match done {
+                    Ok(result) => result,
+                    Err(panic) => Err(JobError::Retry(Error::internal(panic))),
+                },
+                () = tokio::time::sleep(renew) => self.renew(&job).await,
+            }
+        };
+        self.end(&job, result).await;
+    }
+
+    async fn renew(&self, job: &Claimed) {
+        let Ok(mut conn) = self.app.db.read().await else { return };
+        let Claimed { id, attempts, .. } = *job;
+        let renewed = RenewLease { id, attempts, lease_seconds: LEASE_SECONDS }.execute(&mut conn);
+        if !matches!(renewed.await, Ok(1)) {
+            tracing::warn!(job = %id, "lease not renewed; another worker may run the job too");
+        }
+    }
+
+    async fn end(&self, job: &Claimed, result: Result<(), JobError>) {
+        let now = self.app.clock.now();
+        let (state, run_at, error) = match result {
+            Ok(()) => ("done", None, None),
+            Err(JobError::Retry(error)) if job.attempts < MAX_ATTEMPTS => {
+                ("ready", Some(now.plus_seconds(back_off_seconds(job.attempts))), Some(error))
+            }
+            Err(JobError::Retry(error) | JobError::Give(error)) => ("failed", None, Some(error)),
+        };
+        if let Some(error) = &error {
+            tracing::warn!(job = %job.id, kind = job.kind, attempt = job.attempts, state, error = %error, "job failed");
+        }
+        let finished = (state != "ready").then_some(now);
+        let end = EndAttempt {
+            id: job.id,
+            attempts: job.attempts,
+            state: state.to_owned(),
+            run_at,
+            error: error.map(|error| error.to_string()),
+            finished,
+        };
+        let Ok(mut conn) = self.app.db.read().await else { return };
+        if let Err(error) = end.execute(&mut conn).await {
+            tracing::warn!(job = %job.id, error = %error, "end not recorded; the job will run again");
+        }
+    }
+}
+
+/// 2, 4, 8 … seconds, at most an hour.
+fn back_off_seconds(attempts: i32) -> i64 {
+    1_i64.checked_shl(u32::try_from(attempts).unwrap_or(1)).unwrap_or(3_600).min(3_600)
+}
+
+/// Claims and runs what is due, once; the number of jobs run. For tests and the sandbox.
+pub async fn run_due(worker: &Worker) -> Result<usize> {
+    let claimed = worker.claim(PARALLEL).await?;
+    let count = claimed.len();
+    for job in claimed {
+        worker.attempt(job).await;
+    }
+    Ok(count)
+}

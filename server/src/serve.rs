@@ -1,0 +1,237 @@
+//! The one port: layers in order, one line per room, graceful stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic_web::GrpcWebLayer;
+use tower::Layer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::app::App;
+use crate::kernel::access::layer::AccessLayer;
+use crate::kernel::access::rules::Rules;
+use crate::kernel::access::{SessionLookup, Sessions};
+use crate::work;
+
+/// Largest request message of most services, in bytes.
+const MESSAGE_LIMIT: usize = 64 * 1024;
+/// Largest request message of uploads: a part of 512 KiB and its envelope.
+const UPLOAD_LIMIT: usize = 512 * 1024 + 4 * 1024;
+/// Calls in flight that one connection may have.
+const STREAMS_PER_CONNECTION: u32 = 100;
+/// How long calls in flight may take to end after the server was told to stop.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file of the TLS settings cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Tls {
+        /// The file.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A method lacks its rule.
+    #[error(transparent)]
+    Rules(#[from] crate::kernel::access::rules::RuleError),
+    /// The transport failed.
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+    /// The descriptors are not fit for reflection.
+    #[error(transparent)]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// A CORS origin is not one.
+    #[error("CLINICD_CORS_ORIGINS: {0} is not an origin")]
+    Origin(String),
+}
+
+/// A server that accepts calls.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Cancel it to stop gracefully.
+    pub stop: CancellationToken,
+    done: tokio::task::JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    /// Waits until it has stopped.
+    pub async fn done(self) -> Result<(), ServeError> {
+        match self.done.await {
+            Ok(result) => result,
+            Err(panic) => {
+                tracing::error!(error = %panic, "the server task ended abnormally");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Binds the port and serves in the background.
+pub async fn start(app: App, database_url: &str, lookup: SessionLookup) -> Result<Running, ServeError> {
+    let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET)?);
+    let address = app.config.listen;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
+    let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
+    let sessions = Sessions::new(lookup);
+    let gate = AccessLayer { app: app.clone(), rules, sessions };
+    let (health, health_service) = tonic_health::server::health_reporter();
+    let routes = rooms(&app).add_service(health_service);
+    let routes = reflection(&app, routes)?;
+    let grpc = GrpcWebLayer::new().layer(gate.layer(routes.prepare()));
+    let router = Router::new()
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/.well-known/jwks.json", get(jwks))
+        .with_state(app.clone())
+        .fallback_service(grpc)
+        .layer(cors(&app)?);
+    let mut server = Server::builder()
+        .accept_http1(true)
+        .tcp_nodelay(true)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)));
+    if let Some(tls) = tls(&app).await? {
+        server = server.tls_config(tls)?;
+    }
+    let stop = app.stop.clone();
+    let tasks = work::start(&app, database_url, &stop);
+    for service in service_names() {
+        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+    }
+    let stopping = stop.clone();
+    let done = tokio::spawn(async move {
+        let told = stopping.clone();
+        let drained = async move {
+            told.cancelled().await;
+            for service in service_names() {
+                health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+            }
+        };
+        let serving = server.add_routes(Routes::from(router)).serve_with_incoming_shutdown(
+            TcpListenerStream::new(listener),
+            drained,
+        );
+        let limit = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        let result = tokio::select! {
+            result = serving => result.map_err(ServeError::from),
+            () = limit => Ok(()),
+        };
+        stopping.cancel();
+        tasks.wait().await;
+        result
+    });
+    Ok(Running { address, stop, done })
+}
+
+/// One line per service.
+fn rooms(app: &App) -> Routes {
+    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
+    Routes::default()
+}
+
+/// Full names of our services, for health; the empty one stands for the whole server.
+fn service_names() -> Vec<String> {
+    let pool = prost_reflect::DescriptorPool::decode(clinicd_proto::FILE_DESCRIPTOR_SET);
+    let mut names = vec![String::new()];
+    if let Ok(pool) = pool {
+        names.extend(pool.services().map(|service| service.full_name().to_owned()));
+    }
+    names
+}
+
+fn reflection(app: &App, routes: Routes) -> Result<Routes, ServeError> {
+    if !app.config.reflection() {
+        return Ok(routes);
+    }
+    let service = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(clinicd_proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    Ok(routes.add_service(service))
+}
+
+/// Browsers of the configured origins may call and read the status headers.
+fn cors(app: &App) -> Result<CorsLayer, ServeError> {
+    let origins = app
+        .config
+        .cors_origins
+        .iter()
+        .map(|origin| HeaderValue::from_str(origin).map_err(|_| ServeError::Origin(origin.clone())))
+        .collect::<Result<Vec<_>, _>>()?;
+    let header = HeaderName::from_static;
+    Ok(CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_methods([Method::POST, Method::GET])
+        .allow_headers([
+            header("authorization"),
+            header("content-type"),
+            header("accept-language"),
+            header("grpc-timeout"),
+            header("x-grpc-web"),
+            header("x-user-agent"),
+        ])
+        .expose_headers([
+            header("grpc-status"),
+            header("grpc-message"),
+            header("grpc-status-details-bin"),
+            header("x-request-id"),
+        ])
+        .max_age(Duration::from_secs(7_200)))
+}
+
+async fn tls(app: &App) -> Result<Option<ServerTlsConfig>, ServeError> {
+    let (Some(certificate), Some(key)) = (&app.config.tls_certificate, &app.config.tls_key) else {
+        return Ok(None);
+    };
+    let read = async |path: &std::path::Path| {
+        tokio::fs::read(path)
+            .await
+            .map_err(|source| ServeError::Tls { path: path.display().to_string(), source })
+    };
+    let identity = Identity::from_pem(read(certificate).await?, read(key).await?);
+    Ok(Some(ServerTlsConfig::new().identity(identity)))
+}
+
+/// Ready means: the database answers, and the server has not been told to stop.
+async fn ready(State(app): State<App>) -> Response {
+    if app.stop.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping").into_response();
+    }
+    match app.follow_database_clock().await {
+        Ok(()) => "ok".into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer").into_response(),
+    }
+}
+
+/// Public keys with which partners verify access tokens.
+async fn jwks(State(app): State<App>) -> Json<serde_json::Value> {
+    Json(app.tokens.jwks())
+}
