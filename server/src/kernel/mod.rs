@@ -1,4 +1,6 @@
 //! What every room stands on: access, audit, clock, crypto, database, errors, events,
 //! idempotency, jobs, pages and the ports to the outside.
 
+pub mod access;
 pub mod crypto;
+pub mod page;
