@@ -7,6 +7,7 @@
 pub mod layer;
 pub mod rules;
 mod sessions;
+mod token_cache;
 pub mod tokens;
 
 use std::sync::Arc;

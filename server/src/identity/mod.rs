@@ -1,0 +1,3 @@
+//! Accounts, credentials and sessions: who a person is and how they prove it.
+
+pub mod passwords;
