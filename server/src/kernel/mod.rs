@@ -1,2 +1,4 @@
 //! What every room stands on: access, audit, clock, crypto, database, errors, events,
-//! idempotency, jobs, pages and the ports to the outside.
+//! idempotency, jobs, pages, the texts for people and the ports to the outside.
+
+pub mod ports;
