@@ -1,0 +1,106 @@
+use serde_json::{Value, json};
+
+macro_rules! kinds {
+    (
+        $(#[$about:meta])* $name:ident;
+        $($(#[$doc:meta])* $variant:ident = $key:literal, $sample:expr;)*
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $name {
+            /// All kinds.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// The key in the resource files.
+            #[must_use]
+            pub const fn key(self) -> &'static str {
+                match self { $(Self::$variant => $key,)* }
+            }
+
+            /// The kind with this key.
+            #[must_use]
+            pub fn from_key(key: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|kind| kind.key() == key)
+            }
+
+            /// Made-up values that show what its template needs, for previews and tests.
+            #[must_use]
+            pub fn sample(self) -> Value {
+                match self { $(Self::$variant => $sample,)* }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// The mails. Each names the values that its templates need.
+    ///
+    /// All need `name`, the recipient's name. `start` is the text of
+    /// [`Locales::format_date_time`](super::Locales::format_date_time) in the recipient's zone;
+    /// `steps` is a list of `step` (the text of a label `step_…`) and `reason`.
+    MailKind;
+    /// Confirm the address: `link` (or null), `token`, `valid_minutes`.
+    AccountActivation = "account_activation", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/activate?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_minutes": 30,
+    });
+    /// Somebody tried to register with the address of this account.
+    AccountExists = "account_exists", json!({ "name": "Asha Rao" });
+    /// The account is active.
+    Welcome = "welcome", json!({ "name": "Asha Rao" });
+    /// The doctor's application has been received.
+    OnboardingSubmitted = "onboarding_submitted", json!({ "name": "Asha Rao" });
+    /// The doctor has to change the application: `steps`.
+    OnboardingChangesRequested = "onboarding_changes_requested", json!({
+        "name": "Asha Rao",
+        "steps": [
+            { "step": "Documents", "reason": "The certificate cannot be read." },
+            { "step": "Professional details", "reason": "The registration number is incomplete." },
+        ],
+    });
+    /// The doctor is approved.
+    OnboardingApproved = "onboarding_approved", json!({ "name": "Asha Rao" });
+    /// The doctor is refused: `steps`.
+    OnboardingRejected = "onboarding_rejected", json!({
+        "name": "Asha Rao",
+        "steps": [{ "step": "Documents", "reason": "The registration has been withdrawn." }],
+    });
+    /// A visit is booked: `doctor`, `start`, `clinic` (null for an online visit),
+    /// `cancel_hours` (whole hours before the start until which the patient may cancel).
+    AppointmentBooked = "appointment_booked", json!({
+        "name": "Asha Rao",
+        "doctor": "Dr. Meera Iyer",
+        "start": "Friday, 20 November 2026, 10:30 (Asia/Kolkata)",
+        "clinic": "Lake View Clinic",
+        "cancel_hours": 24,
+    });
+    /// A visit is cancelled: `doctor`, `start`.
+    AppointmentCancelled = "appointment_cancelled", json!({
+        "name": "Asha Rao",
+        "doctor": "Dr. Meera Iyer",
+        "start": "Friday, 20 November 2026, 10:30 (Asia/Kolkata)",
+    });
+    /// A prescription can be fetched: `doctor`. Nothing of what is in it.
+    PrescriptionIssued = "prescription_issued", json!({
+        "name": "Asha Rao",
+        "doctor": "Dr. Meera Iyer",
+    });
+    /// The account has become an administrator's.
+    AdminGranted = "admin_granted", json!({ "name": "Asha Rao" });
+}
+
+kinds! {
+    /// The text messages. Each names the values that its template needs.
+    SmsKind;
+    /// The state of the doctor's application: `status`, one of `submitted`,
+    /// `changes_requested`, `approved`, `rejected`.
+    OnboardingStatus = "onboarding_status", json!({ "status": "approved" });
+    /// A code for one sign-in or confirmation: `code`, `valid_minutes`.
+    OneTimeCode = "one_time_code", json!({ "code": "123456", "valid_minutes": 5 });
+}
