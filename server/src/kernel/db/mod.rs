@@ -1,0 +1,3 @@
+//! Everything about the database.
+
+pub mod embedded;
