@@ -217,7 +217,7 @@ fn a_killed_postgres_is_noticed_and_can_be_started_anew() {
     kill(scratch.postmaster());
     eventually("the failure is noticed", || cluster.failure().is_some());
     let reason = cluster.failure().unwrap().to_string();
-    assert!(reason.contains("ended unexpectedly"), "{reason}");
+    assert!(reason.contains("does not run: it ended unexpectedly (signal: 9"), "{reason}");
 
     let again = ensure(&scratch.options(true)).unwrap();
     assert_eq!(again.url("postgres", "postgres"), url);

@@ -75,7 +75,7 @@ pub enum EmbeddedError {
         log: PathBuf,
     },
     /// The process that runs the cluster gave up.
-    #[error("the embedded PostgreSQL stopped: {message}; its log is `{log}`")]
+    #[error("the embedded PostgreSQL does not run: {message}; its log is `{log}`")]
     Supervisor {
         /// What it wrote last.
         message: String,

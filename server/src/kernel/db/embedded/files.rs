@@ -120,7 +120,11 @@ impl Files {
 
     /// Leaves the reason of a failure behind.
     pub(super) fn write_error(&self, error: &EmbeddedError) -> Result<(), EmbeddedError> {
-        self.write("error", &error.to_string())
+        match error {
+            // The reader wraps it in the same words again.
+            EmbeddedError::Supervisor { message, .. } => self.write("error", message),
+            error => self.write("error", &error.to_string()),
+        }
     }
 
     /// The reason that the last supervisor left behind.
