@@ -15,10 +15,13 @@ use crate::kernel::db::Db;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::events::{Events, Subscriber};
 use crate::kernel::ids::Ids;
+use crate::kernel::locale;
 use crate::kernel::page::Pages;
 use crate::kernel::ports::Ports;
-use crate::prescriptions::pdf::Fonts;
 use crate::statement;
+
+/// Life of an access token.
+pub const ACCESS_TOKEN_SECONDS: i64 = 15 * 60;
 
 /// The application.
 #[derive(Clone)]
@@ -45,8 +48,6 @@ pub struct App {
     pub events: Events,
     /// Mail, SMS, push, files.
     pub ports: Ports,
-    /// Fonts of documents.
-    pub fonts: Arc<Fonts>,
     /// Told when the server stops: streams end, workers finish.
     pub stop: CancellationToken,
 }
@@ -70,13 +71,18 @@ impl App {
         let create = config.env == Environment::Development;
         let keys =
             KeyFolder::open_or_create(&config.keys_dir(), create).map_err(Error::internal)?;
-        let tokens = Tokens::new(&keys.signing, TokenConfig::default()).map_err(Error::internal)?;
+        let issued = TokenConfig {
+            issuer: "clinicd".to_owned(),
+            audience: "clinicd".to_owned(),
+            life: ACCESS_TOKEN_SECONDS,
+        };
+        let tokens = Tokens::new(&keys.signing, issued).map_err(Error::internal)?;
+        locale::texts().map_err(|error| Error::internal(error.to_string()))?;
         let ports = Ports::open(&config).map_err(Error::internal)?;
         let app = Self {
             pages: Pages::new(keys.macs.clone()),
             passwords: Passwords::new(config.passwords).map_err(Error::internal)?,
             events: Events::new(clock.clone(), ids.clone(), subscriptions),
-            fonts: Arc::new(Fonts::load(config.fonts_dir.as_deref()).map_err(Error::internal)?),
             config: Arc::new(config),
             db,
             clock,

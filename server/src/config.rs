@@ -12,6 +12,7 @@ use crate::identity::passwords::PasswordParams;
 use crate::kernel::db::tls;
 use crate::kernel::ports::mail::SmtpSettings;
 use crate::kernel::ports::sms::TwilioSettings;
+use crate::kernel::secret::Secret;
 
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module.
 const NOT_SETTINGS: [&str; 3] = ["url", "pg_bin", "config"];
@@ -24,23 +25,6 @@ pub enum Environment {
     Development,
     /// Nothing is made up: the server refuses to start until it is configured.
     Production,
-}
-
-/// A setting that is never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("********")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("********")
-    }
 }
 
 /// All settings.

@@ -1,14 +1,146 @@
 //! The `clinicd` program.
 
+use std::ffi::OsString;
+use std::io::Read;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::{Args, Parser, Subcommand};
+use clinicd_server::commands;
+use clinicd_server::config::{Config, Flags};
 use clinicd_server::kernel::db::embedded::{self, Launch};
+use tracing_subscriber::EnvFilter;
+
+/// The backend of a clinic, over gRPC.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args)]
+struct Settings {
+    /// Address to listen on; port 0 picks a free one.
+    #[arg(long, global = true)]
+    listen: Option<SocketAddr>,
+    /// Folder of everything that the server keeps beside the database.
+    #[arg(long, global = true)]
+    data_dir: Option<PathBuf>,
+    /// Address of the private metrics port.
+    #[arg(long, global = true)]
+    metrics_listen: Option<SocketAddr>,
+    /// TOML file with settings.
+    #[arg(long, global = true, env = "CLINICD_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start everything and serve. The default.
+    Serve,
+    /// Bring the database to this version.
+    Migrate,
+    /// Administration from the command line.
+    #[command(subcommand)]
+    Admin(Admin),
+    /// The audit log.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Print the effective settings; secrets are masked.
+    Config,
+    #[command(hide = true, name = embedded::SUBCOMMAND)]
+    Supervise {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+#[derive(Subcommand)]
+enum Admin {
+    /// Create an account that owns the platform.
+    CreateSuperuser {
+        /// Its sign-in address.
+        #[arg(long)]
+        email: String,
+        /// Read the password from standard input, up to the first line end.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Recompute the hash chain and compare it with the signed heads.
+    Verify,
+}
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|first| first != embedded::SUBCOMMAND) {
-        return ExitCode::FAILURE;
+    let cli = Cli::parse();
+    if let Some(Command::Supervise { arguments }) = cli.command {
+        // Before any runtime: the supervisor outlives the server.
+        let outcome = Launch::parse(arguments).and_then(|launch| embedded::supervise(&launch));
+        return outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let outcome = Launch::parse(arguments).and_then(|launch| embedded::supervise(&launch));
-    outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS)
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("clinicd: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
+    let Settings { listen, data_dir, metrics_listen, config } = cli.settings;
+    let flags = Flags { listen, data_dir, metrics_listen };
+    let config = Config::load(config.as_deref(), &flags)?;
+    let command = cli.command.unwrap_or(Command::Serve);
+    if let Command::Config = command {
+        print!("{}", toml::to_string_pretty(&config)?);
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve => {
+                serve_metrics(&config).await?;
+                commands::serve(config).await?;
+            }
+            Command::Migrate => commands::migrate(config).await?,
+            Command::Admin(Admin::CreateSuperuser { email, .. }) => {
+                commands::create_superuser(config, &email, &read_password()?).await?;
+            }
+            Command::Audit(Audit::Verify) => commands::verify_audit(config).await?,
+            Command::Config | Command::Supervise { .. } => {}
+        }
+        Ok(())
+    })
+}
+
+fn read_password() -> std::io::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Metrics on a port of their own, when one is configured.
+async fn serve_metrics(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let Some(address) = config.metrics_listen else { return Ok(()) };
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let page = move || std::future::ready(recorder.render());
+    let router = axum::Router::new().route("/metrics", axum::routing::get(page));
+    tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            tracing::error!(%error, "metrics are no longer served");
+        }
+    });
+    Ok(())
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -232,6 +233,7 @@ async fn ready(State(app): State<App>) -> Response {
 }
 
 /// Public keys with which partners verify access tokens.
-async fn jwks(State(app): State<App>) -> Json<serde_json::Value> {
-    Json(app.tokens.jwks())
+async fn jwks(State(app): State<App>) -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(CONTENT_TYPE, json)], app.tokens.jwks().to_string()).into_response()
 }

@@ -42,7 +42,8 @@ const SALT: usize = 16;
 const HASH: usize = 32;
 
 /// Cost and concurrency of hashing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PasswordParams {
     /// Memory of one hash, in KiB.
     pub memory_kib: u32,
@@ -69,6 +70,12 @@ impl PasswordParams {
         self.memory_kib >= Self::OWASP_MINIMUM.memory_kib
             && self.iterations >= Self::OWASP_MINIMUM.iterations
             && self.parallelism >= Self::OWASP_MINIMUM.parallelism
+    }
+}
+
+impl Default for PasswordParams {
+    fn default() -> Self {
+        Self::OWASP_MINIMUM
     }
 }
 

@@ -249,7 +249,7 @@ impl From<Error> for Status {
             details.set_retry_info(Some(wait));
         }
         let language = locale::current();
-        details.set_localized_message(language.code(), locale::error_text(language, name));
+        details.set_localized_message(language.tag(), locale::error_text(language, name));
         Self::with_error_details(code, message(&error, name), details)
     }
 }

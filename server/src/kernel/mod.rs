@@ -16,3 +16,4 @@ pub mod kinds;
 pub mod locale;
 pub mod page;
 pub mod ports;
+pub mod secret;

@@ -73,7 +73,7 @@ where
         let inner = std::mem::replace(&mut self.inner, clone);
         let gate = self.gate.clone();
         let request_id = gate.app.ids.next();
-        let language = locale::of_headers(request.headers().get(ACCEPT_LANGUAGE));
+        let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
         let rule = gate.rules.get(request.uri().path());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         let call = tracing::Instrument::instrument(

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use diesel::OptionalExtension;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -101,8 +102,8 @@ pub async fn verify(conn: &mut Conn, macs: &Macs, folder: &Path, now: Time) -> R
         return Ok(Report { checked: position, fault: Some(fault) });
     }
     let before = now.plus_seconds(-UNSEALED_LIMIT_SECONDS);
-    let overdue: Vec<Uuid> = Overdue { before }.get_results(conn).await?;
-    let fault = overdue.first().map(|id| fault(Some(*id), "the entry is not part of the chain"));
+    let overdue: Option<Uuid> = Overdue { before }.get_result(conn).await.optional()?;
+    let fault = overdue.map(|id| fault(Some(id), "the entry is not part of the chain"));
     Ok(Report { checked: position, fault })
 }
 

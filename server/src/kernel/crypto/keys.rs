@@ -17,6 +17,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use std::sync::Arc;
+
 use aws_lc_rs::{hkdf, signature::Ed25519KeyPair, signature::KeyPair};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
@@ -143,7 +145,7 @@ pub struct Keys {
     /// Wraps and unwraps the data keys.
     pub master: MasterKeys,
     /// Signs and seals the server's own values.
-    pub macs: Macs,
+    pub macs: Arc<Macs>,
     /// Token keys in order; the last one signs. Never empty.
     pub signing: Vec<SigningKey>,
 }
@@ -264,7 +266,7 @@ impl Found {
         if self.signing.is_empty() {
             return Err(KeyError::Missing(path.join("signing-<kid>.pem")));
         }
-        let (master, macs) = (MasterKeys::new(&self.masters)?, Macs::new(&self.masters)?);
+        let (master, macs) = (MasterKeys::new(&self.masters)?, Arc::new(Macs::new(&self.masters)?));
         Ok(Keys { master, macs, signing: self.signing })
     }
 }

@@ -1,5 +1,6 @@
 //! The database: a pool, and the only way to a transaction.
 
+pub mod embedded;
 pub mod listen;
 pub mod migrate;
 pub mod statement;

@@ -13,10 +13,12 @@ use minijinja::{Environment, UndefinedBehavior};
 use serde::Deserialize;
 
 mod kinds;
+mod current;
 mod negotiate;
 mod render;
 
 pub use kinds::{MailKind, SmsKind};
+pub use current::{CURRENT, current, error_text, of_header, texts};
 pub use negotiate::negotiate;
 pub use render::RenderedMail;
 

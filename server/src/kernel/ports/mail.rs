@@ -1,5 +1,6 @@
 //! Mail: over SMTP, or as `.eml` files in the outbox folder.
 
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +14,7 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use uuid::Uuid;
 
+use crate::kernel::secret::Secret;
 use super::outbox::Outbox;
 use super::{PortError, SEND_TIMEOUT};
 
@@ -38,7 +40,8 @@ pub struct Message {
 }
 
 /// How the way to the SMTP server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Security {
     /// TLS from the first byte (usual port 465).
     Tls,
@@ -49,6 +52,8 @@ pub enum Security {
 }
 
 /// What it takes to reach an SMTP server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SmtpSettings {
     /// Host name; the server's certificate has to be for it.
     pub host: String,
@@ -57,7 +62,7 @@ pub struct SmtpSettings {
     /// Protection of the connection.
     pub security: Security,
     /// User name and password, if the server wants them.
-    pub login: Option<(String, String)>,
+    pub login: Option<(String, Secret)>,
     /// The sender: `clinic@example.org` or `A Clinic <clinic@example.org>`.
     pub from: String,
 }
@@ -322,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_password_never_goes_over_plaintext() {
-        let login = Some(("user".to_owned(), "password".to_owned()));
+        let login = Some(("user".to_owned(), Secret("password".to_owned())));
         let settings = SmtpSettings { login, ..settings(25, Security::Plaintext) };
         assert!(matches!(Mail::smtp(&settings), Err(PortError::Settings(_))));
     }

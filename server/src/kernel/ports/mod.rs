@@ -7,8 +7,9 @@
 //! the same message: providers get it as idempotency key, the outbox folder as file name. So a
 //! job that runs again after a crash sends nothing twice where the other side can tell.
 
-use std::path::Path;
 use std::time::Duration;
+
+use crate::config::Config;
 
 mod disk;
 mod error;
@@ -45,15 +46,18 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The ports of a machine on which nothing is configured: messages go to `folder`/outbox,
-    /// documents to `folder`/files. `mail_from` is the sender's mail address.
-    pub fn development(folder: &Path, mail_from: &str) -> Result<Self, PortError> {
-        let outbox = folder.join("outbox");
-        Ok(Self {
-            mail: Mail::outbox(&outbox, mail_from)?,
-            sms: Sms::outbox(&outbox)?,
-            push: Push::outbox(&outbox)?,
-            files: Files::local(&folder.join("files"))?,
-        })
+    /// The ports that the settings name, and outbox folders for those that they do not.
+    pub fn open(config: &Config) -> Result<Self, PortError> {
+        let outbox = config.data_dir.join("outbox");
+        let mail = match &config.smtp {
+            Some(smtp) => Mail::smtp(smtp)?,
+            None => Mail::outbox(&outbox, &config.mail_from)?,
+        };
+        let sms = match &config.sms {
+            Some(sms) => Sms::twilio(sms)?,
+            None => Sms::outbox(&outbox)?,
+        };
+        let push = Push::outbox(&outbox)?;
+        Ok(Self { mail, sms, push, files: Files::local(&config.files_dir())? })
     }
 }

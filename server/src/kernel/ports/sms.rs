@@ -1,5 +1,6 @@
 //! Text messages: through an HTTP provider, or as files in the outbox folder.
 
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::kernel::secret::Secret;
 use super::PortError;
 use super::http::{HttpClient, base};
 use super::outbox::Outbox;
@@ -28,13 +30,15 @@ pub struct Message {
 }
 
 /// An account with an SMS provider that speaks Twilio's API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TwilioSettings {
     /// The address of the API, without the path: `https://api.twilio.com`.
     pub address: String,
     /// The account's id.
     pub account: String,
     /// The account's secret.
-    pub token: String,
+    pub token: Secret,
     /// The sender: a number in E.164 or a name that the provider has admitted.
     pub from: String,
 }
@@ -66,7 +70,7 @@ impl Sms {
         if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(PortError::Settings("the SMS account is letters and digits"));
         }
-        let login = format!("Basic {}", STANDARD.encode(format!("{account}:{token}")));
+        let login = format!("Basic {}", STANDARD.encode(format!("{account}:{}", token.0)));
         let mut login = header::HeaderValue::try_from(login)
             .map_err(|_| PortError::Settings("the SMS token"))?;
         login.set_sensitive(true);
@@ -137,7 +141,7 @@ mod tests {
     }
 
     fn twilio(address: String) -> Sms {
-        let (token, from) = ("secret".to_owned(), "+15550000000".to_owned());
+        let (token, from) = (Secret("secret".to_owned()), "+15550000000".to_owned());
         Sms::twilio(&TwilioSettings { address, account: "AC1".to_owned(), token, from }).unwrap()
     }
 

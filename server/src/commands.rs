@@ -1,0 +1,228 @@
+//! The commands of the program. Each but `serve` joins the running embedded database of its data
+//! directory, or starts it for as long as it needs it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diesel_async::RunQueryDsl;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::kernel::audit::verify;
+use crate::kernel::data_dir::{DataDir, DataDirError};
+use crate::kernel::db::embedded::{self, Cluster, EmbeddedError};
+use crate::kernel::db::{migrate, tls};
+use crate::kernel::error::Error;
+use crate::serve::{self, ServeError};
+use crate::{identity, work};
+
+/// Name of the database in the embedded cluster.
+const DATABASE: &str = "clinicd";
+/// Its owner.
+const OWNER: &str = "postgres";
+/// How often the server looks after the embedded database.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
+
+/// Why a command ends without having done its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The embedded database does not run.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The database cannot be brought to this version.
+    #[error(transparent)]
+    Migrate(#[from] migrate::MigrateError),
+    /// The server does not start.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Something in between.
+    #[error("{0}")]
+    Fault(#[from] Error),
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A task ended abnormally.
+    #[error(transparent)]
+    Task(#[from] tokio::task::JoinError),
+    /// The audit chain is broken.
+    #[error("the audit chain is broken at {entry}: {what}")]
+    Broken {
+        /// The first bad entry, or where it should be.
+        entry: String,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// The database that a command works on.
+pub struct Database {
+    /// URL that the server's pool uses; it acts as `clinicd_app`.
+    pub url: String,
+    /// URL of the owner of the tables.
+    pub owner_url: String,
+    /// Keeps the embedded cluster running.
+    cluster: Option<Cluster>,
+}
+
+impl Database {
+    /// The configured database, or the embedded one of the data directory.
+    pub async fn open(config: &Config, data_dir: &Path) -> Result<Self, CommandError> {
+        if let Some(url) = &config.database_url {
+            let owner = config.migration_database_url.as_ref().unwrap_or(url);
+            let (url, owner_url) = (url.0.clone(), owner.0.clone());
+            return Ok(Self { url, owner_url, cluster: None });
+        }
+        let options = embedded::Options::durable(data_dir.join("pg"));
+        let cluster = tokio::task::spawn_blocking(move || embedded::ensure(&options)).await??;
+        create_database(&cluster.url("postgres", OWNER)).await?;
+        let url = cluster.url(DATABASE, OWNER);
+        Ok(Self { owner_url: url.clone(), url, cluster: Some(cluster) })
+    }
+}
+
+async fn create_database(url: &str) -> Result<(), CommandError> {
+    let mut conn = tls::connect(url, "-c lc_messages=C").await.map_err(migrate::MigrateError::from)?;
+    let created = diesel::sql_query(format!("CREATE DATABASE {DATABASE}")).execute(&mut conn).await;
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) if error.to_string().contains("already exists") => Ok(()),
+        Err(error) => Err(Error::internal(error).into()),
+    }
+}
+
+/// `clinicd serve`: starts everything, and serves until it is told to stop.
+pub async fn serve(config: Config) -> Result<(), CommandError> {
+    let dir = DataDir::open(&config.data_dir)?;
+    let _lock = dir.lock_for_serving()?;
+    let database = Database::open(&config, dir.path()).await?;
+    migrate::run(&database.owner_url).await?;
+    let app = App::open(config, &database.url, work::subscriptions()).await?;
+    first_login(&app, dir.path()).await?;
+    let stop = app.stop.clone();
+    let running = serve::start(app.clone(), &database.url, identity::session_facts).await?;
+    say(&format!("listening on http://{}", running.address));
+    tokio::spawn(stop_on_signal(stop.clone()));
+    if let Some(cluster) = database.cluster {
+        tokio::spawn(watch(cluster, dir.path().to_owned(), stop));
+    }
+    running.done().await?;
+    Ok(())
+}
+
+/// Makes the first superuser of a development installation and says where the password lies.
+async fn first_login(app: &App, dir: &Path) -> Result<(), CommandError> {
+    let Some(login) = identity::first_login(app).await? else { return Ok(()) };
+    let path = dir.join("first-login.txt");
+    let text = format!("email: {}\npassword: {}\n", login.email, login.password);
+    write_private(&path, &text).map_err(|source| CommandError::File { path: path.clone(), source })?;
+    say(&format!("a superuser was created; sign in with what {} says", path.display()));
+    Ok(())
+}
+
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// One line on stdout. Scripts wait for these.
+fn say(line: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    // A closed stdout is no reason to stop serving.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be received");
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    stop.cancel();
+}
+
+/// Holds the embedded database and starts it again when it died.
+async fn watch(cluster: Cluster, dir: PathBuf, stop: CancellationToken) {
+    let mut cluster = Some(cluster);
+    loop {
+        tokio::time::sleep(WATCH_PERIOD).await;
+        let Some(failure) = cluster.as_ref().and_then(Cluster::failure) else { continue };
+        tracing::error!(error = %failure, "the embedded database died; starting it again");
+        let options = embedded::Options::durable(dir.join("pg"));
+        match tokio::task::spawn_blocking(move || embedded::ensure(&options)).await {
+            Ok(Ok(again)) => cluster = Some(again),
+            _ => {
+                tracing::error!("the embedded database does not start; stopping");
+                stop.cancel();
+                return;
+            }
+        }
+    }
+}
+
+/// `clinicd migrate`.
+pub async fn migrate(config: Config) -> Result<(), CommandError> {
+    let dir = DataDir::open(&config.data_dir)?;
+    let database = Database::open(&config, dir.path()).await?;
+    let migrated = migrate::run(&database.owner_url).await?;
+    match migrated.applied.len() {
+        0 => say("the database is up to date"),
+        count => say(&format!("{count} migrations applied")),
+    }
+    Ok(())
+}
+
+/// The application of a command that needs the database at this version.
+async fn open(config: Config) -> Result<(App, Database), CommandError> {
+    let dir = DataDir::open(&config.data_dir)?;
+    let database = Database::open(&config, dir.path()).await?;
+    migrate::run(&database.owner_url).await?;
+    let app = App::open(config, &database.url, work::subscriptions()).await?;
+    Ok((app, database))
+}
+
+/// `clinicd admin create-superuser`.
+pub async fn create_superuser(config: Config, email: &str, password: &str) -> Result<(), CommandError> {
+    let (app, _database) = open(config).await?;
+    identity::create_superuser(&app, email, password).await?;
+    say("the superuser was created");
+    Ok(())
+}
+
+/// `clinicd audit verify`.
+pub async fn verify_audit(config: Config) -> Result<(), CommandError> {
+    let (app, _database) = open(config).await?;
+    let mut conn = app.db.read().await?;
+    let folder = app.config.audit_dir();
+    let report =
+        verify::verify(&mut conn, &app.keys.macs, &folder, app.clock.now()).await?;
+    match report.fault {
+        None => {
+            say(&format!("the audit chain is whole: {} entries", report.checked));
+            Ok(())
+        }
+        Some(fault) => {
+            let entry = fault.entry.map_or("its end".to_owned(), |id| format!("entry {id}"));
+            Err(CommandError::Broken { entry, what: fault.what })
+        }
+    }
+}
