@@ -72,11 +72,10 @@ pub fn checks(descriptors: &[u8]) -> Result<String, Error> {
     }
 }
 
-/// The descriptors from which the Rust types are made: only ours.
+/// The descriptors from which the Rust types are made. prost needs to know google.protobuf, though
+/// it takes those types from its own crate.
 fn for_rust(descriptors: &[u8]) -> Result<FileDescriptorSet, Error> {
     let mut set = FileDescriptorSet::decode(descriptors)?;
-    set.file.retain(|file| {
-        file.package() != VALIDATE_PACKAGE && !file.package().starts_with("google.protobuf")
-    });
+    set.file.retain(|file| file.package() != VALIDATE_PACKAGE);
     Ok(set)
 }
