@@ -86,7 +86,8 @@ fn field_checks(field: &FieldDescriptor, rules: &Rules) -> Option<String> {
 
 /// The checks of a field that may be absent.
 fn present_checks(kind: &Kind, rules: &Rules, place: &str) -> Option<String> {
-    match (inner_checks(kind, rules, "value"), rules.required()) {
+    let value = Operand::Reference("value");
+    match (value_checks(kind, rules, &value), rules.required()) {
         (None, false) => None,
         (None, true) => Some(block(&format!("if {place}.is_none()"), "report.missing();")),
         (Some(checks), false) => Some(block(&format!("if let Some(value) = &{place}"), &checks)),
@@ -102,7 +103,7 @@ fn oneof_checks(oneof: &OneofDescriptor, rules: &Reader) -> Option<String> {
     let mut unchecked = false;
     for member in oneof.fields() {
         let (kind, rules) = (member.kind(), rules.field(&member));
-        match inner_checks(&kind, &rules, "value") {
+        match value_checks(&kind, &rules, &Operand::Reference("value")) {
             Some(checks) => {
                 let head = format!("Some({}(value)) =>", names::variant(oneof, &member));
                 arms.push(block(&head, &in_field(member.name(), &checks)));
@@ -159,7 +160,7 @@ fn map_checks(key: &Kind, value: &Kind, rules: &Rules, place: &str) -> Option<St
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// The checks of a value behind a reference: present, or an item, key or value.
+/// The checks of an item, key or value, which a closure takes by reference.
 fn inner_checks(kind: &Kind, rules: &Rules, name: &str) -> Option<String> {
     let checks = value_checks(kind, rules, &Operand::Reference(name))?;
     // A message counts as set, whatever it holds.

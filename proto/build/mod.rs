@@ -72,8 +72,8 @@ pub fn checks(descriptors: &[u8]) -> Result<String, Error> {
     }
 }
 
-/// The descriptors from which the Rust types are made. The files of google.protobuf stay: prost
-/// makes no types for them, but needs to see what ours are made of.
+/// The descriptors from which the Rust types are made. prost needs to know google.protobuf, though
+/// it takes those types from its own crate.
 fn for_rust(descriptors: &[u8]) -> Result<FileDescriptorSet, Error> {
     let mut set = FileDescriptorSet::decode(descriptors)?;
     set.file.retain(|file| file.package() != VALIDATE_PACKAGE);

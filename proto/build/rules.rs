@@ -69,6 +69,9 @@ impl Reader {
                 let member = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
                 let fault = if member && rules.required() {
                     "`required` stands on the oneof, not on a member".to_owned()
+                } else if field.supports_presence() && rules.ignores_zero() {
+                    "`ignore` does nothing where presence is tracked: rules skip the absent only"
+                        .to_owned()
                 } else {
                     rules.fault(&Shape::of(field))?
                 };
@@ -185,7 +188,8 @@ impl Shape {
     }
 
     fn has_comparable_items(&self) -> bool {
-        matches!(self, Self::List(kind) if !matches!(kind, Kind::Message(_) | Kind::Float | Kind::Double))
+        let Self::List(kind) = self else { return false };
+        !matches!(kind, Kind::Message(_) | Kind::Float | Kind::Double)
     }
 }
 

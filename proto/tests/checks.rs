@@ -100,20 +100,18 @@ fn presence_decides_whether_rules_apply() {
     assert_eq!(broken(|r| r.id = None), ["id required"]);
     assert_eq!(broken(|r| r.id = Some(String::new())), ["id string.uuid"]);
     assert_eq!(broken(|r| r.email = Some(String::new())), ["email string.email"]);
+    assert_eq!(broken(|r| r.code = Some(String::new())), ["code string.len"]);
     assert_eq!(broken(|r| r.count = Some(0)), ["count uint32.gte"]);
     assert_eq!(broken(|r| r.large = 0), ["large required"]);
     assert_eq!(broken(|r| r.time = None), ["time required"]);
 }
 
 #[test]
-fn a_zero_value_can_be_ignored() {
+fn a_zero_value_can_be_ignored_where_nothing_tracks_presence() {
     let empty = String::new;
-    assert!(broken(|r| r.code = Some(empty())).is_empty());
+    assert!(broken(|r| r.language = empty()).is_empty());
     assert!(broken(|r| r.ids = vec![empty(), empty()]).is_empty());
     assert_eq!(broken(|r| r.ids = vec![empty(), "1".to_owned()]), ["ids[1] string.uuid"]);
-    let code = |code| broken(|r| r.reference = Some(Reference::ReferenceCode(code)));
-    assert!(code(empty()).is_empty());
-    assert_eq!(code("1".to_owned()), ["reference_code string.len"]);
 }
 
 #[test]
@@ -180,6 +178,10 @@ fn oneofs_are_checked() {
     assert_eq!(text(""), ["subject_text string.min_len"]);
     assert_eq!(text("abcd"), ["subject_text string.max_len"]);
     assert_eq!(subject(Some(Subject::SubjectPart(part(0)))), ["subject_part.dose int32.gte"]);
+    let code =
+        |code: &str| broken(|r| r.reference = Some(Reference::ReferenceCode(code.to_owned())));
+    assert!(code("abc").is_empty());
+    assert_eq!(code(""), ["reference_code string.len"]);
 }
 
 #[test]
