@@ -2,4 +2,5 @@
 //!
 //! Imports go one way: `clinicd_proto` → [`kernel`] → rooms → `serve`/`work` → `main`.
 
+pub mod files;
 pub mod kernel;
