@@ -18,6 +18,7 @@ use crate::kernel::ids::Ids;
 use crate::kernel::locale;
 use crate::kernel::page::Pages;
 use crate::kernel::ports::Ports;
+use crate::prescriptions::pdf::Fonts;
 use crate::statement;
 
 /// Life of an access token.
@@ -48,6 +49,8 @@ pub struct App {
     pub events: Events,
     /// Mail, SMS, push, files.
     pub ports: Ports,
+    /// Fonts of documents.
+    pub fonts: Arc<Fonts>,
     /// Told when the server stops: streams end, workers finish.
     pub stop: CancellationToken,
 }
@@ -83,6 +86,7 @@ impl App {
             pages: Pages::new(keys.macs.clone()),
             passwords: Passwords::new(config.passwords).map_err(Error::internal)?,
             events: Events::new(clock.clone(), ids.clone(), subscriptions),
+            fonts: Arc::new(Fonts::load(config.fonts_dir.as_deref()).map_err(Error::internal)?),
             config: Arc::new(config),
             db,
             clock,

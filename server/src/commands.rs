@@ -90,7 +90,8 @@ impl Database {
 }
 
 async fn create_database(url: &str) -> Result<(), CommandError> {
-    let mut conn = tls::connect(url, "-c lc_messages=C").await.map_err(migrate::MigrateError::from)?;
+    let mut conn =
+        tls::connect(url, "-c lc_messages=C").await.map_err(migrate::MigrateError::from)?;
     let created = diesel::sql_query(format!("CREATE DATABASE {DATABASE}")).execute(&mut conn).await;
     match created {
         Ok(_) => Ok(()),
@@ -123,7 +124,8 @@ async fn first_login(app: &App, dir: &Path) -> Result<(), CommandError> {
     let Some(login) = identity::first_login(app).await? else { return Ok(()) };
     let path = dir.join("first-login.txt");
     let text = format!("email: {}\npassword: {}\n", login.email, login.password);
-    write_private(&path, &text).map_err(|source| CommandError::File { path: path.clone(), source })?;
+    write_private(&path, &text)
+        .map_err(|source| CommandError::File { path: path.clone(), source })?;
     say(&format!("a superuser was created; sign in with what {} says", path.display()));
     Ok(())
 }
@@ -131,8 +133,12 @@ async fn first_login(app: &App, dir: &Path) -> Result<(), CommandError> {
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -201,7 +207,11 @@ async fn open(config: Config) -> Result<(App, Database), CommandError> {
 }
 
 /// `clinicd admin create-superuser`.
-pub async fn create_superuser(config: Config, email: &str, password: &str) -> Result<(), CommandError> {
+pub async fn create_superuser(
+    config: Config,
+    email: &str,
+    password: &str,
+) -> Result<(), CommandError> {
     let (app, _database) = open(config).await?;
     identity::create_superuser(&app, email, password).await?;
     say("the superuser was created");
@@ -213,8 +223,7 @@ pub async fn verify_audit(config: Config) -> Result<(), CommandError> {
     let (app, _database) = open(config).await?;
     let mut conn = app.db.read().await?;
     let folder = app.config.audit_dir();
-    let report =
-        verify::verify(&mut conn, &app.keys.macs, &folder, app.clock.now()).await?;
+    let report = verify::verify(&mut conn, &app.keys.macs, &folder, app.clock.now()).await?;
     match report.fault {
         None => {
             say(&format!("the audit chain is whole: {} entries", report.checked));

@@ -161,7 +161,10 @@ impl Config {
                 problems.push(problem.to_owned());
             }
         };
-        need(self.database_url.is_some(), "set DATABASE_URL: the embedded database is for development");
+        need(
+            self.database_url.is_some(),
+            "set DATABASE_URL: the embedded database is for development",
+        );
         need(
             self.database_url.as_ref().is_none_or(|url| tls::is_private(&url.0)),
             "DATABASE_URL must have sslmode=require, or lead to a unix socket",
@@ -173,8 +176,14 @@ impl Config {
             self.tls_certificate.is_some() == self.tls_key.is_some(),
             "set both CLINICD_TLS_CERTIFICATE and CLINICD_TLS_KEY, or neither",
         );
-        need(self.passwords.is_strong(), "CLINICD_PASSWORDS__… must be at least 19456 KiB, 2 rounds");
-        need(self.public_url.starts_with("https://"), "CLINICD_PUBLIC_URL must begin with https://");
+        need(
+            self.passwords.is_strong(),
+            "CLINICD_PASSWORDS__… must be at least 19456 KiB, 2 rounds",
+        );
+        need(
+            self.public_url.starts_with("https://"),
+            "CLINICD_PUBLIC_URL must begin with https://",
+        );
         if problems.is_empty() { Ok(()) } else { Err(ConfigError::Production(problems)) }
     }
 

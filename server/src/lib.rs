@@ -1,13 +1,18 @@
 //! The clinicd server.
 //!
 //! Imports go one way: `clinicd_proto` → [`kernel`] and [`app`] → rooms → [`serve`] and [`work`] →
-//! `main`. A room is a folder of the same file names: `service.rs` (the gRPC trait, thin),
-//! `rows.rs` (rows and finders), one file per use case, `rules.rs` (pure decisions), `jobs.rs`.
+//! [`commands`] and `main`. A room is a folder of the same file names: `service.rs` (the gRPC
+//! trait, thin), `rows.rs` (rows and finders), one file per use case, `rules.rs` (pure decisions),
+//! `jobs.rs`. From room to room go ids and the functions of the other room's `mod.rs`; only its
+//! owner writes a table.
 
 pub mod app;
 pub mod commands;
 pub mod config;
+pub mod files;
 pub mod identity;
 pub mod kernel;
+pub mod prescriptions;
+pub mod schema;
 pub mod serve;
 pub mod work;

@@ -91,7 +91,11 @@ impl Running {
 }
 
 /// Binds the port and serves in the background.
-pub async fn start(app: App, database_url: &str, lookup: SessionLookup) -> Result<Running, ServeError> {
+pub async fn start(
+    app: App,
+    database_url: &str,
+    lookup: SessionLookup,
+) -> Result<Running, ServeError> {
     let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET)?);
     let address = app.config.listen;
     let listener =
@@ -133,10 +137,9 @@ pub async fn start(app: App, database_url: &str, lookup: SessionLookup) -> Resul
                 health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
             }
         };
-        let serving = server.add_routes(Routes::from(router)).serve_with_incoming_shutdown(
-            TcpListenerStream::new(listener),
-            drained,
-        );
+        let serving = server
+            .add_routes(Routes::from(router))
+            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), drained);
         let limit = async {
             stopping.cancelled().await;
             tokio::time::sleep(DRAIN).await;

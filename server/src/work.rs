@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use crate::app::App;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
-use crate::kernel::jobs::{Kind, NewJob, Schedule, Worker};
+use crate::kernel::jobs::{Kind, Schedule, Worker};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);

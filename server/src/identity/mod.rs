@@ -20,8 +20,17 @@ pub struct FirstLogin {
 }
 
 /// Placeholder.
-pub async fn first_login(_app: &App) -> Result<Option<FirstLogin>> { Ok(None) }
+pub async fn first_login(_app: &App) -> Result<Option<FirstLogin>> {
+    Ok(None)
+}
 /// Placeholder.
-pub async fn create_superuser(_app: &App, _email: &str, _password: &str) -> Result<()> { Ok(()) }
+pub async fn create_superuser(_app: &App, _email: &str, _password: &str) -> Result<()> {
+    Ok(())
+}
 /// Placeholder.
-pub fn session_facts(_conn: &mut AsyncPgConnection, _id: SessionId) -> BoxFuture<'_, Result<Option<SessionFacts>>> { async { Ok(None) }.boxed() }
+pub fn session_facts(
+    _conn: &mut AsyncPgConnection,
+    _id: SessionId,
+) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
+    async { Ok(None) }.boxed()
+}

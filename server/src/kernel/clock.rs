@@ -32,7 +32,10 @@ impl Clock {
     pub fn follow(&self, database_micros: i64) {
         let skew = database_micros.saturating_sub(host_micros());
         if skew.abs() > WORTH_LOGGING {
-            tracing::warn!(skew_micros = skew, "host and database clocks differ; the database's counts");
+            tracing::warn!(
+                skew_micros = skew,
+                "host and database clocks differ; the database's counts"
+            );
         }
         self.skew.store(skew, Ordering::Relaxed);
     }

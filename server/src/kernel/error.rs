@@ -3,6 +3,7 @@
 //! An [`Error`] carries a documented reason (`clinicd.error.v1.ErrorReason`). Its source is logged
 //! and never sent: no SQL, path or driver text leaves the server.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
@@ -195,9 +196,8 @@ impl From<DieselError> for Error {
         let mut error = match &source {
             DieselError::DatabaseError(kind, info) => {
                 let reason = match kind {
-                    DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
-                        Reason::Unavailable
-                    }
+                    DatabaseErrorKind::UnableToSendCommand
+                    | DatabaseErrorKind::ClosedConnection => Reason::Unavailable,
                     DatabaseErrorKind::Unknown if is_away(info.message()) => Reason::Unavailable,
                     _ => Reason::Internal,
                 };
@@ -237,7 +237,11 @@ impl From<Error> for Status {
         details.set_error_info(
             name,
             DOMAIN,
-            error.metadata.iter().map(|(key, value)| ((*key).to_owned(), value.clone())),
+            error
+                .metadata
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect::<HashMap<_, _>>(),
         );
         for (field, remedy) in &error.fields {
             details.add_bad_request_violation(field, remedy);
@@ -264,6 +268,7 @@ fn message(error: &Error, name: &str) -> String {
     let metadata: Vec<String> =
         error.metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let mut parts = vec![text.to_owned()];
-    parts.extend([fields, missing, metadata].iter().filter(|p| !p.is_empty()).map(|p| p.join("; ")));
+    parts
+        .extend([fields, missing, metadata].iter().filter(|p| !p.is_empty()).map(|p| p.join("; ")));
     parts.join(" | ")
 }

@@ -46,11 +46,17 @@ pub const REMEMBERED_HOURS: i64 = 48;
 impl App {
     /// Runs `work` in a transaction, at most once per `request_id` of this caller and method, and
     /// returns its answer or the first one. The same id with another payload is refused.
-    pub async fn once<Q, A, F>(&self, caller: &Caller, request_id: &str, request: &Q, work: F) -> Result<A>
+    pub async fn once<Q, A, F>(
+        &self,
+        caller: &Caller,
+        request_id: &str,
+        request: &Q,
+        work: F,
+    ) -> Result<A>
     where
         Q: Message,
         A: Message + Default,
-        F: Send + Sync + for<'r> Work<'r, A>,
+        for<'r> F: AsyncFnOnce(&'r mut Conn) -> Result<A> + Work<'r, A> + Clone + Send,
     {
         let request_id = uuid_from_wire("request_id", request_id)?;
         let key = Key {
@@ -61,11 +67,11 @@ impl App {
         let bytes = request.encode_to_vec();
         let fingerprint = self.keys.macs.sign(Purpose::RequestFingerprint, &bytes).to_vec();
         caller.trail.is_about_request(request_id);
-        let (app, key, fingerprint, work) = (self, &key, &fingerprint, &work);
+        let (app, key, fingerprint) = (self, &key, &fingerprint);
         self.db
             .transaction(async move |conn: &mut Conn| {
                 if key.claim(conn, fingerprint, app.clock.now()).await? {
-                    let answer = work.run(conn).await?;
+                    let answer = work(conn).await?;
                     key.keep(app, conn, &answer).await?;
                     return Ok(answer);
                 }
@@ -100,7 +106,9 @@ impl Key {
         let sealing = app.keys.macs.sealing_key(Purpose::StoredAnswer);
         let answer = sealing.seal(&answer.encode_to_vec(), &self.aad()).map_err(Error::internal)?;
         let Self { principal, method, request_id } = *self;
-        KeepAnswer { principal, method: method.to_owned(), request_id, answer }.execute(conn).await?;
+        KeepAnswer { principal, method: method.to_owned(), request_id, answer }
+            .execute(conn)
+            .await?;
         Ok(())
     }
 
@@ -128,7 +136,8 @@ impl Key {
 
     /// Binds the stored answer to its key, so that a moved row does not open.
     fn aad(&self) -> Vec<u8> {
-        format!("stored_answers/{}/{}/{}", self.principal, self.method, self.request_id).into_bytes()
+        format!("stored_answers/{}/{}/{}", self.principal, self.method, self.request_id)
+            .into_bytes()
     }
 }
 

@@ -183,6 +183,7 @@ macro_rules! ids {
         }
     )+};
 }
+#[expect(unused_imports, reason = "rooms declare their own ids with it")]
 pub(crate) use ids;
 
 ids! {

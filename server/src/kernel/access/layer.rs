@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
@@ -57,7 +58,10 @@ pub struct Access<S> {
 
 impl<S> Service<Request<Body>> for Access<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send,
 {
     type Response = Response<Body>;
@@ -106,7 +110,7 @@ impl AccessLayer {
     async fn handle<S>(
         &self,
         rule: Option<&'static Rule>,
-        mut request: Request<Body>,
+        request: Request<Body>,
         mut inner: S,
     ) -> Response<Body>
     where
@@ -114,8 +118,9 @@ impl AccessLayer {
     {
         let Some(rule) = rule else { return refuse(Error::of(Reason::UnknownMethod)) };
         let started = std::time::Instant::now();
-        let deadline = deadline(request.headers());
-        let caller = match self.admit(rule, &request).await {
+        let (mut head, body) = request.into_parts();
+        let deadline = deadline(&head.headers);
+        let caller = match self.admit(rule, &head).await {
             Ok(caller) => caller,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
         };
@@ -123,7 +128,8 @@ impl AccessLayer {
             return self.finish(rule, Some(&caller.0), refuse(error), started).await;
         }
         let caller = caller.0;
-        request.extensions_mut().insert(caller.clone());
+        head.extensions.insert(caller.clone());
+        let request = Request::from_parts(head, body);
         let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
         let response = if rule.standard {
             answer.await.map_err(|_| Reason::Internal)
@@ -142,20 +148,19 @@ impl AccessLayer {
     }
 
     /// Reads the token, if the method needs one.
-    async fn admit(&self, rule: &'static Rule, request: &Request<Body>) -> Result<(Caller, bool)> {
+    async fn admit(&self, rule: &'static Rule, head: &Parts) -> Result<(Caller, bool)> {
         let mut caller = Caller {
             session: None,
             method: rule.method,
             medical: rule.medical,
-            address: address(request),
+            address: address(&head.extensions),
             trail: Arc::default(),
         };
         if rule.audience == Audience::Public {
             return Ok((caller, false));
         }
-        let (session, facts) = self.session(request.headers()).await?;
-        caller.session =
-            Some(SignedIn { account: facts.account, session, roles: facts.roles });
+        let (session, facts) = self.session(&head.headers).await?;
+        caller.session = Some(SignedIn { account: facts.account, session, roles: facts.roles });
         Ok((caller, facts.applicant))
     }
 
@@ -208,7 +213,9 @@ impl AccessLayer {
         let reason = match status_of(&response) {
             None | Some(0) if caller.trail.is_recorded() => return response,
             None | Some(0) => {
-                return refuse(Error::internal("medical data without an audit entry was held back"));
+                return refuse(Error::internal(
+                    "medical data without an audit entry was held back",
+                ));
             }
             Some(5) => name_of(Reason::NotFound),
             Some(7) => name_of(Reason::RoleRequired),
@@ -234,8 +241,7 @@ fn permitted(rule: &Rule, (caller, applicant): &(Caller, bool)) -> Result<()> {
     Err(Error::of(Reason::RoleRequired).with("roles", names.join(",")))
 }
 
-fn address<B>(request: &Request<B>) -> String {
-    let extensions = request.extensions();
+fn address(extensions: &http::Extensions) -> String {
     let tcp = extensions.get::<TcpConnectInfo>();
     let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
     let remote = tcp.or(tls).and_then(TcpConnectInfo::remote_addr);

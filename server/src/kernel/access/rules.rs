@@ -102,12 +102,14 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, Rul
     let name = format!("{}/{}", method.parent_service().full_name(), method.name());
     let option = pool.get_extension_by_name(OPTION);
     let options = method.options();
-    let access = option.as_ref().filter(|o| options.has_extension(o)).map(|o| options.get_extension(o));
+    let access =
+        option.as_ref().filter(|o| options.has_extension(o)).map(|o| options.get_extension(o));
     let audience = match access.as_deref() {
         Some(Value::Message(access)) => audience_of(access),
         _ => None,
     };
-    let medical = matches!(access.as_deref(), Some(Value::Message(access)) if flag(access, "medical"));
+    let medical =
+        matches!(access.as_deref(), Some(Value::Message(access)) if flag(access, "medical"));
     let Some(audience) = audience else { return Err(RuleError::Audience(name)) };
     if medical && audience == Audience::Public {
         return Err(RuleError::PublicMedical(name));
@@ -118,7 +120,13 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, Rul
         Some(Value::EnumNumber(2)) => true,
         _ => return Err(RuleError::Idempotency(name)),
     };
-    Ok(Rule { method: Box::leak(name.into_boxed_str()), audience, medical, changes, standard: false })
+    Ok(Rule {
+        method: Box::leak(name.into_boxed_str()),
+        audience,
+        medical,
+        changes,
+        standard: false,
+    })
 }
 
 fn audience_of(access: &DynamicMessage) -> Option<Audience> {

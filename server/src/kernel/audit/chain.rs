@@ -57,7 +57,8 @@ impl Entry {
     pub fn hash(&self, previous: &[u8], position: i64) -> [u8; HASH] {
         let roles: Vec<&[u8]> = self.actor_roles.iter().map(String::as_bytes).collect();
         let types: Vec<&[u8]> = self.data_types.iter().map(String::as_bytes).collect();
-        let records: Vec<&[u8]> = self.record_ids.iter().map(|id| id.as_bytes().as_slice()).collect();
+        let records: Vec<&[u8]> =
+            self.record_ids.iter().map(|id| id.as_bytes().as_slice()).collect();
         sha256(&framed(&[
             previous,
             &position.to_be_bytes(),

@@ -9,8 +9,8 @@ pub mod chain;
 pub mod sealer;
 pub mod verify;
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -95,7 +95,7 @@ impl Trail {
     /// An entry was written for the answer of this call.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
-        self.recorded.load(Ordering::Acquire)
+        AtomicBool::load(&self.recorded, Ordering::Acquire)
     }
 
     /// Notes the `request_id` of the call, which its entry will carry.

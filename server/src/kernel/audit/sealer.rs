@@ -134,8 +134,7 @@ pub async fn seal(app: &App) -> Result<usize> {
         let batch = app.db.transaction(async |conn| link_batch(conn).await).await?;
         let Some((position, hash, count)) = batch else { return Ok(sealed) };
         sealed += count;
-        let head =
-            SignedHead::new(&app.keys.macs, position, &hash, app.clock.now().unix_micros());
+        let head = SignedHead::new(&app.keys.macs, position, &hash, app.clock.now().unix_micros());
         append(&heads_file(&app.config.audit_dir()), &head).await?;
     }
 }

@@ -9,11 +9,13 @@ pub mod tls;
 use std::future::Future;
 use std::time::Duration;
 
-use diesel_async::pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8};
+use diesel_async::pooled_connection::{
+    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8,
+};
 use diesel_async::{AsyncConnection, AsyncPgConnection};
 use futures_util::FutureExt;
 
-use super::error::{Error, Reason, Result};
+use super::error::{Error, Result};
 
 /// A connection inside or outside a transaction.
 pub type Conn = AsyncPgConnection;
@@ -80,21 +82,23 @@ impl Db {
     pub async fn transaction<R, F>(&self, work: F) -> Result<R>
     where
         R: Send,
-        F: Send + Sync + for<'r> Work<'r, R>,
+        for<'r> F: AsyncFnOnce(&'r mut Conn) -> Result<R> + Work<'r, R> + Clone + Send,
     {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut conn = self.read().await?;
+            let mut pooled = self.read().await?;
+            let conn: &mut Conn = &mut pooled;
+            let attempt = work.clone();
             #[expect(clippy::disallowed_methods, reason = "the one place that may")]
-            let result = conn.transaction(async |conn: &mut Conn| work.run(conn).await).await;
+            let result = conn.transaction(async move |conn: &mut Conn| attempt(conn).await).await;
             match result {
                 Err(error) if error.is_lost_race() && tries < TRIES => {
-                    drop(conn);
+                    drop(pooled);
                     tokio::time::sleep(pause(tries)).await;
                 }
                 Err(error) if error.is_lost_race() => {
-                    return Err(Error::of(Reason::Unavailable).caused_by(error));
+                    return Err(Error::unavailable().caused_by(error));
                 }
                 result => return result,
             }
@@ -102,20 +106,19 @@ impl Db {
     }
 }
 
-/// What [`Db::transaction`] runs: an async closure over the connection whose future is `Send`.
-pub trait Work<'r, R>: AsyncFn(&'r mut Conn) -> Result<R> {
-    /// Runs it.
-    fn run(&self, conn: &'r mut Conn) -> impl Future<Output = Result<R>> + Send;
+/// What [`Db::transaction`] runs: an async closure over the connection whose future is `Send`. It
+/// is cloned for each try, so it captures by reference.
+pub trait Work<'r, R>: FnOnce(&'r mut Conn) -> <Self as Work<'r, R>>::Fut {
+    /// Its future.
+    type Fut: Future<Output = Result<R>> + Send;
 }
 
 impl<'r, R, F, Fut> Work<'r, R> for F
 where
-    F: AsyncFn(&'r mut Conn) -> Result<R> + Fn(&'r mut Conn) -> Fut,
+    F: FnOnce(&'r mut Conn) -> Fut,
     Fut: Future<Output = Result<R>> + Send,
 {
-    fn run(&self, conn: &'r mut Conn) -> impl Future<Output = Result<R>> + Send {
-        self(conn)
-    }
+    type Fut = Fut;
 }
 
 /// A pause that differs between racers, so that they do not meet again.

@@ -118,25 +118,24 @@ macro_rules! statement {
                 &'b self,
                 out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,
             ) -> diesel::result::QueryResult<()> {
-                use $crate::kernel::db::statement::{Bind, Piece, pieces};
+                use $crate::kernel::db::statement::{Piece, pieces};
+                const FIELDS: &[&str] = &[$(stringify!($field)),*];
                 let mut out = out;
                 for piece in pieces($sql) {
-                    match piece {
-                        Piece::Text(text) => out.push_sql(text),
-                        Piece::Bind(number) => {
-                            let mut field = 0;
-                            $(
-                                field += 1;
-                                if number == field {
-                                    out.push_bind_param::<<$type as Bind>::Sql, $type>(&self.$field)?;
-                                }
-                            )*
-                            if number == 0 || number > field {
-                                return Err(diesel::result::Error::QueryBuilderError(
-                                    concat!(stringify!($name), ": a placeholder has no value").into(),
-                                ));
-                            }
+                    let field = match piece {
+                        Piece::Text(text) => {
+                            out.push_sql(text);
+                            continue;
                         }
+                        Piece::Bind(number) => number.checked_sub(1).and_then(|i| FIELDS.get(i)),
+                    };
+                    match field.copied() {
+                        $(Some(stringify!($field)) => out.push_bind_param::<
+                            <$type as $crate::kernel::db::statement::Bind>::Sql, $type,
+                        >(&self.$field)?,)*
+                        _ => return Err(diesel::result::Error::QueryBuilderError(
+                            concat!(stringify!($name), ": a placeholder has no value").into(),
+                        )),
                     }
                 }
                 Ok(())

@@ -139,8 +139,8 @@ fn run_payload<J: Job>(
     id: Uuid,
 ) -> BoxFuture<'static, Result<(), JobError>> {
     async move {
-        let job: J =
-            serde_json::from_value(payload).map_err(|error| JobError::Give(Error::internal(error)))?;
+        let job: J = serde_json::from_value(payload)
+            .map_err(|error| JobError::Give(Error::internal(error)))?;
         job.run(app, id).await
     }
     .boxed()

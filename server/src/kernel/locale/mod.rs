@@ -12,13 +12,13 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Deserialize;
 
-mod kinds;
 mod current;
+mod kinds;
 mod negotiate;
 mod render;
 
-pub use kinds::{MailKind, SmsKind};
 pub use current::{CURRENT, current, error_text, of_header, texts};
+pub use kinds::{MailKind, SmsKind};
 pub use negotiate::negotiate;
 pub use render::RenderedMail;
 

@@ -14,9 +14,9 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use uuid::Uuid;
 
-use crate::kernel::secret::Secret;
 use super::outbox::Outbox;
 use super::{PortError, SEND_TIMEOUT};
+use crate::kernel::secret::Secret;
 
 /// The longest wait for the connection, and for each answer of the server.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -115,7 +115,7 @@ impl Mail {
             .timeout(Some(STEP_TIMEOUT))
             .hello_name(ClientId::Domain(from.email.domain().to_owned()));
         if let Some((user, password)) = &settings.login {
-            transport = transport.credentials(Credentials::new(user.clone(), password.clone()));
+            transport = transport.credentials(Credentials::new(user.clone(), password.0.clone()));
         }
         Ok(Self::Smtp(Smtp { transport: transport.build(), from }))
     }

@@ -12,10 +12,10 @@ use http_body_util::Full;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::kernel::secret::Secret;
 use super::PortError;
 use super::http::{HttpClient, base};
 use super::outbox::Outbox;
+use crate::kernel::secret::Secret;
 
 /// One text message to one phone.
 pub struct Message {

@@ -1,0 +1,3 @@
+//! Prescriptions: the document that a patient is handed.
+
+pub mod pdf;
