@@ -19,7 +19,12 @@ use tonic_web::GrpcWebLayer;
 use tower::Layer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use clinicd_proto::appointments::v1::appointment_service_server::AppointmentServiceServer;
+use clinicd_proto::appointments::v1::availability_service_server::AvailabilityServiceServer;
+use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceServer;
+
 use crate::app::App;
+use crate::appointments;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
@@ -157,8 +162,19 @@ pub async fn start(
 
 /// One line per service.
 fn rooms(app: &App) -> Routes {
-    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
     Routes::default()
+        .add_service(
+            ScheduleServiceServer::new(appointments::Schedules { app: app.clone() })
+                .max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(
+            AvailabilityServiceServer::new(appointments::Availability { app: app.clone() })
+                .max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(
+            AppointmentServiceServer::new(appointments::Appointments { app: app.clone() })
+                .max_decoding_message_size(MESSAGE_LIMIT),
+        )
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.
@@ -208,7 +224,7 @@ fn cors(app: &App) -> Result<CorsLayer, ServeError> {
             header("grpc-status-details-bin"),
             header("x-request-id"),
         ])
-        .max_age(Duration::from_secs(7_200)))
+        .max_age(Duration::from_hours(2)))
 }
 
 async fn tls(app: &App) -> Result<Option<ServerTlsConfig>, ServeError> {

@@ -1,27 +1,33 @@
 //! All work outside requests: every job kind, every subscription, every schedule, in one list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::appointments;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::jobs::{Kind, Schedule, Worker};
 
 /// How often the clock is set by the database's.
-const CLOCK_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
+const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
-    [].into()
+    [Kind::of::<appointments::jobs::TellBooked>(), Kind::of::<appointments::jobs::TellCancelled>()]
+        .into()
 }
 
 /// Who reacts to which event.
 #[must_use]
 pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
-    vec![]
+    vec![
+        ("appointment.booked", appointments::jobs::on_booked),
+        ("appointment.cancelled", appointments::jobs::on_cancelled),
+    ]
 }
 
 /// What comes back by the clock.

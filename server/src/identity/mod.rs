@@ -34,3 +34,19 @@ pub fn session_facts(
 ) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
     async { Ok(None) }.boxed()
 }
+/// stub
+pub struct Contact {
+    /// x
+    pub email: String,
+    /// x
+    pub name: String,
+    /// x
+    pub language: String,
+}
+/// stub
+pub async fn contact(
+    _conn: &mut AsyncPgConnection,
+    _a: crate::kernel::kinds::AccountId,
+) -> Result<Option<Contact>> {
+    Ok(None)
+}

@@ -13,6 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 pub use clinicd_proto::error::v1::ErrorReason as Reason;
 
 use super::locale;
+use super::page::{OrderError, PageError};
 
 /// The result of everything that can be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -85,6 +86,10 @@ impl Error {
 
     /// Adds what the reason's documentation promises as metadata.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers, ids and texts are passed as they are"
+    )]
     pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.metadata.push((key, value.to_string()));
         self
@@ -215,6 +220,22 @@ impl From<DieselError> for Error {
         }
         error.source = Some(Box::new(source));
         error
+    }
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::NegativeSize => Self::field("page_size", "must not be negative"),
+            PageError::BadToken => Self::of(Reason::PageTokenInvalid),
+            PageError::Key => Self::internal(error),
+        }
+    }
+}
+
+impl From<OrderError> for Error {
+    fn from(error: OrderError) -> Self {
+        Self::field("order_by", error.to_string())
     }
 }
 

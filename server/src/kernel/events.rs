@@ -72,7 +72,9 @@ pub struct Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("subscriptions", &self.subscriptions.len()).finish()
+        f.debug_struct("Events")
+            .field("subscriptions", &self.subscriptions.len())
+            .finish_non_exhaustive()
     }
 }
 
