@@ -1,8 +1,10 @@
 //! From .proto files to Rust: protox compiles them, tonic-prost-build writes messages, clients and
 //! servers, and `checks` writes one `Checked` impl per message from the `buf.validate` options.
+//! `calls` writes what a generic client has to know of each method.
 //! `bounds` refuses a request that could hold a field of unlimited size.
 
 mod bounds;
+mod calls;
 mod checks;
 mod names;
 mod rules;
@@ -20,10 +22,12 @@ pub type Error = Box<dyn std::error::Error>;
 const VALIDATE_PACKAGE: &str = "buf.validate";
 
 /// Compiles every proto below `folder` and writes into `out`: `clinicd.rs` (the module tree),
-/// `checks.rs` (to be included beside it) and `descriptors.bin`.
+/// `checks.rs` and `calls.rs` (to be included beside it) and `descriptors.bin`.
 pub fn generate(includes: &[&Path], folder: &Path, out: &Path) -> Result<(), Error> {
     let descriptors = compile(includes, &protos_below(folder)?)?;
     std::fs::write(out.join("checks.rs"), checks(&descriptors)?)?;
+    let pool = DescriptorPool::decode(descriptors.as_slice())?;
+    std::fs::write(out.join("calls.rs"), calls::write(&pool))?;
     std::fs::write(out.join("descriptors.bin"), &descriptors)?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::CheckedCodec")

@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod codec;
+pub mod rpc;
 
 pub use {prost, prost_types, tonic};
 
@@ -27,6 +28,7 @@ pub use {prost, prost_types, tonic};
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/clinicd.rs"));
     include!(concat!(env!("OUT_DIR"), "/checks.rs"));
+    include!(concat!(env!("OUT_DIR"), "/calls.rs"));
 }
 
 pub use generated::clinicd::*;
