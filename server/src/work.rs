@@ -9,19 +9,20 @@ use crate::app::App;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::jobs::{Kind, Schedule, Worker};
+use crate::prescriptions;
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
-    [].into()
+    [Kind::of::<prescriptions::jobs::MailIssued>()].into()
 }
 
 /// Who reacts to which event.
 #[must_use]
 pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
-    vec![]
+    vec![("prescription.issued", prescriptions::jobs::mail_issued)]
 }
 
 /// What comes back by the clock.
