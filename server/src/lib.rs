@@ -12,6 +12,7 @@ pub mod commands;
 pub mod config;
 pub mod files;
 pub mod identity;
+pub mod journals;
 pub mod kernel;
 pub mod notifications;
 pub mod prescriptions;

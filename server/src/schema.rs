@@ -263,6 +263,7 @@ diesel::table! {
         patient_id -> Uuid,
         prescriber_id -> Uuid,
         body_text -> Text,
+        printed -> Jsonb,
         created_at -> Timestamptz,
     }
 }

@@ -10,6 +10,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
+use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -28,12 +30,15 @@ use crate::appointments;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::work;
+use crate::{journals, prescriptions, work};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
 /// Largest request message of uploads: a part of 512 KiB and its envelope.
 const UPLOAD_LIMIT: usize = 512 * 1024 + 4 * 1024;
+/// Largest request message of notes and prescriptions, in bytes: every field as long as its rule
+/// allows, in four-byte characters.
+const CLINICAL_LIMIT: usize = 704 * 1024;
 /// Calls in flight that one connection may have.
 const STREAMS_PER_CONNECTION: u32 = 100;
 /// How long calls in flight may take to end after the server was told to stop.
@@ -162,19 +167,18 @@ pub async fn start(
 
 /// One line per service.
 fn rooms(app: &App) -> Routes {
+    macro_rules! service {
+        ($server:ident, $service:ty, $limit:expr) => {{
+            type Service = $service;
+            $server::new(Service { app: app.clone() }).max_decoding_message_size($limit)
+        }};
+    }
     Routes::default()
-        .add_service(
-            ScheduleServiceServer::new(appointments::Schedules { app: app.clone() })
-                .max_decoding_message_size(MESSAGE_LIMIT),
-        )
-        .add_service(
-            AvailabilityServiceServer::new(appointments::Availability { app: app.clone() })
-                .max_decoding_message_size(MESSAGE_LIMIT),
-        )
-        .add_service(
-            AppointmentServiceServer::new(appointments::Appointments { app: app.clone() })
-                .max_decoding_message_size(MESSAGE_LIMIT),
-        )
+        .add_service(service!(ScheduleServiceServer, appointments::Service, MESSAGE_LIMIT))
+        .add_service(service!(AvailabilityServiceServer, appointments::Service, MESSAGE_LIMIT))
+        .add_service(service!(AppointmentServiceServer, appointments::Service, MESSAGE_LIMIT))
+        .add_service(service!(VisitNoteServiceServer, journals::Service, CLINICAL_LIMIT))
+        .add_service(service!(PrescriptionServiceServer, prescriptions::Service, CLINICAL_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

@@ -11,14 +11,19 @@ use crate::appointments;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::jobs::{Kind, Schedule, Worker};
+use crate::prescriptions;
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
-    [Kind::of::<appointments::jobs::TellBooked>(), Kind::of::<appointments::jobs::TellCancelled>()]
-        .into()
+    [
+        Kind::of::<appointments::jobs::TellBooked>(),
+        Kind::of::<appointments::jobs::TellCancelled>(),
+        Kind::of::<prescriptions::jobs::MailIssued>(),
+    ]
+    .into()
 }
 
 /// Who reacts to which event.
@@ -27,6 +32,7 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
     vec![
         ("appointment.booked", appointments::jobs::on_booked),
         ("appointment.cancelled", appointments::jobs::on_cancelled),
+        ("prescription.issued", prescriptions::jobs::mail_issued),
     ]
 }
 

@@ -25,7 +25,7 @@ mod weekly_rules;
 
 use std::collections::HashMap;
 
-pub use service::{Appointments, Availability, Schedules};
+pub use service::Service;
 
 use crate::app::App;
 use crate::kernel::db::Conn;

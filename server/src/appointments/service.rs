@@ -12,29 +12,15 @@ use crate::app::App;
 use crate::kernel::access::enter;
 use crate::kernel::kinds::AppointmentId;
 
-/// `clinicd.appointments.v1.ScheduleService`.
+/// The services.
 #[derive(Clone)]
-pub struct Schedules {
-    /// The application.
-    pub app: App,
-}
-
-/// `clinicd.appointments.v1.AvailabilityService`.
-#[derive(Clone)]
-pub struct Availability {
-    /// The application.
-    pub app: App,
-}
-
-/// `clinicd.appointments.v1.AppointmentService`.
-#[derive(Clone)]
-pub struct Appointments {
+pub struct Service {
     /// The application.
     pub app: App,
 }
 
 #[tonic::async_trait]
-impl ScheduleService for Schedules {
+impl ScheduleService for Service {
     async fn get_schedule(
         &self,
         request: Request<pb::GetScheduleRequest>,
@@ -53,7 +39,7 @@ impl ScheduleService for Schedules {
 }
 
 #[tonic::async_trait]
-impl AvailabilityService for Availability {
+impl AvailabilityService for Service {
     async fn list_slots(
         &self,
         request: Request<pb::ListSlotsRequest>,
@@ -72,7 +58,7 @@ impl AvailabilityService for Availability {
 }
 
 #[tonic::async_trait]
-impl AppointmentService for Appointments {
+impl AppointmentService for Service {
     async fn book_appointment(
         &self,
         request: Request<pb::BookAppointmentRequest>,

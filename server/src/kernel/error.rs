@@ -161,7 +161,8 @@ pub fn code_of(reason: Reason) -> Code {
         | Reason::UploadOffset
         | Reason::UploadIncomplete
         | Reason::ApplicationIncomplete
-        | Reason::FontMissing => Code::FailedPrecondition,
+        | Reason::FontMissing
+        | Reason::ContentErased => Code::FailedPrecondition,
         Reason::TooManyAttempts
         | Reason::RateLimited
         | Reason::MessageTooLarge

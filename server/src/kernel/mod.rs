@@ -15,5 +15,6 @@ pub mod jobs;
 pub mod kinds;
 pub mod locale;
 pub mod page;
+pub mod patient_keys;
 pub mod ports;
 pub mod secret;
