@@ -7,12 +7,15 @@
 //! owner writes a table.
 
 pub mod app;
+pub mod appointments;
 pub mod commands;
 pub mod config;
+pub mod directory;
 pub mod files;
 pub mod identity;
 pub mod kernel;
 pub mod prescriptions;
+pub mod profiles;
 pub mod schema;
 pub mod serve;
 pub mod work;

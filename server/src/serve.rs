@@ -10,6 +10,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
+use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
+use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -20,10 +23,11 @@ use tower::Layer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::app::App;
+use crate::directory;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::work;
+use crate::{profiles, work};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -157,8 +161,18 @@ pub async fn start(
 
 /// One line per service.
 fn rooms(app: &App) -> Routes {
-    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
+    let _ = UPLOAD_LIMIT;
+    let directory = directory::Service { app: app.clone() };
+    let profiles = profiles::Service { app: app.clone() };
     Routes::default()
+        .add_service(
+            DirectoryServiceServer::new(directory).max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(
+            DoctorProfileServiceServer::new(profiles.clone())
+                .max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(PatientServiceServer::new(profiles).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

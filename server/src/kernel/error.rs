@@ -13,6 +13,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 pub use clinicd_proto::error::v1::ErrorReason as Reason;
 
 use super::locale;
+use super::page::PageError;
 
 /// The result of everything that can be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -215,6 +216,16 @@ impl From<DieselError> for Error {
         }
         error.source = Some(Box::new(source));
         error
+    }
+}
+
+impl From<PageError> for Error {
+    fn from(source: PageError) -> Self {
+        match source {
+            PageError::NegativeSize => Self::field("page_size", "must not be negative"),
+            PageError::BadToken => Self::of(Reason::PageTokenInvalid),
+            PageError::Key => Self::internal(source),
+        }
     }
 }
 
