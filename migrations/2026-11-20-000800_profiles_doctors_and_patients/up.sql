@@ -6,8 +6,8 @@ CREATE TABLE patients (
     given_name text NOT NULL,
     family_name text NOT NULL,
     birth_date date,
-    gender text NOT NULL DEFAULT 'unspecified'
-        CHECK (gender IN ('unspecified', 'female', 'male', 'other', 'unknown')),
+    -- Null: not said.
+    gender text CHECK (gender IN ('female', 'male', 'other', 'unknown')),
     phone text NOT NULL DEFAULT '',
     time_zone text NOT NULL DEFAULT 'Asia/Kolkata',
     version integer NOT NULL DEFAULT 1,
@@ -52,3 +52,4 @@ CREATE TABLE doctor_fees (
     minor_units bigint NOT NULL CHECK (minor_units >= 0),
     PRIMARY KEY (doctor_id, mode)
 );
+CREATE INDEX doctor_fees_mode ON doctor_fees (mode, doctor_id);

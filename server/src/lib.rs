@@ -10,6 +10,7 @@ pub mod app;
 pub mod appointments;
 pub mod commands;
 pub mod config;
+pub mod directory;
 pub mod files;
 pub mod identity;
 pub mod journals;

@@ -231,7 +231,7 @@ diesel::table! {
         given_name -> Text,
         family_name -> Text,
         birth_date -> Nullable<Date>,
-        gender -> Text,
+        gender -> Nullable<Text>,
         phone -> Text,
         time_zone -> Text,
         version -> Int4,

@@ -23,14 +23,17 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use clinicd_proto::appointments::v1::appointment_service_server::AppointmentServiceServer;
 use clinicd_proto::appointments::v1::availability_service_server::AvailabilityServiceServer;
+use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
+use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
+use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
 use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceServer;
 
 use crate::app::App;
-use crate::appointments;
+
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::{journals, prescriptions, work};
+use crate::{appointments, directory, journals, prescriptions, profiles, work};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -174,6 +177,9 @@ fn rooms(app: &App) -> Routes {
         }};
     }
     Routes::default()
+        .add_service(service!(DoctorProfileServiceServer, profiles::Service, MESSAGE_LIMIT))
+        .add_service(service!(PatientServiceServer, profiles::Service, MESSAGE_LIMIT))
+        .add_service(service!(DirectoryServiceServer, directory::Service, MESSAGE_LIMIT))
         .add_service(service!(ScheduleServiceServer, appointments::Service, MESSAGE_LIMIT))
         .add_service(service!(AvailabilityServiceServer, appointments::Service, MESSAGE_LIMIT))
         .add_service(service!(AppointmentServiceServer, appointments::Service, MESSAGE_LIMIT))

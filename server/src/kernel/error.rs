@@ -13,7 +13,6 @@ use tonic_types::{ErrorDetails, StatusExt};
 pub use clinicd_proto::error::v1::ErrorReason as Reason;
 
 use super::locale;
-use super::page::{OrderError, PageError};
 
 /// The result of everything that can be refused.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -221,22 +220,6 @@ impl From<DieselError> for Error {
         }
         error.source = Some(Box::new(source));
         error
-    }
-}
-
-impl From<PageError> for Error {
-    fn from(error: PageError) -> Self {
-        match error {
-            PageError::NegativeSize => Self::field("page_size", "must not be negative"),
-            PageError::BadToken => Self::of(Reason::PageTokenInvalid),
-            PageError::Key => Self::internal(error),
-        }
-    }
-}
-
-impl From<OrderError> for Error {
-    fn from(error: OrderError) -> Self {
-        Self::field("order_by", error.to_string())
     }
 }
 

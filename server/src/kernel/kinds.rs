@@ -333,6 +333,20 @@ wire_enum! {
     }
 }
 
+wire_enum! {
+    /// Administrative gender, where it was said.
+    Gender = types::Gender {
+        /// Female.
+        Female = "female",
+        /// Male.
+        Male = "male",
+        /// Other.
+        Other = "other",
+        /// Unknown.
+        Unknown = "unknown",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]

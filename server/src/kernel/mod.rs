@@ -18,3 +18,4 @@ pub mod page;
 pub mod patient_keys;
 pub mod ports;
 pub mod secret;
+pub mod text;

@@ -1,0 +1,143 @@
+//! Text of people, such as names, addresses and phone numbers, made uniform before it is stored.
+//!
+//! Free Unicode: trimmed and NFC-normalised. Refused are characters that cannot be seen and make
+//! two texts look alike or read in another order than they are stored. Clinical free text never
+//! comes here; it is stored byte for byte.
+
+use phonenumber::{Mode, country};
+use unicode_normalization::UnicodeNormalization;
+
+use super::error::{Error, Result};
+
+const UNSEEN: &str = "must not hold control, direction or invisible characters";
+const NOT_A_PHONE: &str = "must be a phone number, such as +919876543210";
+
+/// Cleans one line: a name, a title, a line of an address. May be empty.
+pub fn line(field: &str, value: &str) -> Result<String> {
+    clean(field, value, |_| false)
+}
+
+/// Cleans one line that must hold something.
+pub fn required_line(field: &str, value: &str) -> Result<String> {
+    match line(field, value)? {
+        text if text.is_empty() => Err(Error::field(field, "must not be empty")),
+        text => Ok(text),
+    }
+}
+
+/// Cleans text that may have several lines. May be empty.
+pub fn block(field: &str, value: &str) -> Result<String> {
+    clean(field, &value.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t'))
+}
+
+/// Reads a phone number as E.164. One without a country code is read as a number of India; empty
+/// stays empty.
+pub fn phone(field: &str, value: &str) -> Result<String> {
+    let value = value.trim();
+    if value.is_empty() {
+        return Ok(String::new());
+    }
+    let refused = || Error::field(field, NOT_A_PHONE);
+    if !value.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c)) {
+        return Err(refused());
+    }
+    let number = phonenumber::parse(Some(country::IN), value).map_err(|_| refused())?;
+    if !number.is_valid() {
+        return Err(refused());
+    }
+    Ok(number.format().mode(Mode::E164).to_string())
+}
+
+/// Text that is only searched for: NFC and without characters that PostgreSQL cannot store.
+#[must_use]
+pub fn searched(value: &str) -> String {
+    value.trim().nfc().filter(|c| !c.is_control()).collect()
+}
+
+fn clean(field: &str, value: &str, allowed: impl Fn(char) -> bool) -> Result<String> {
+    let text: String = value.trim().nfc().collect();
+    let mut before = None;
+    for c in text.chars() {
+        if !allowed(c) && is_unseen(c, before) {
+            return Err(Error::field(field, UNSEEN));
+        }
+        before = Some(c);
+    }
+    Ok(text)
+}
+
+/// Whether `c` leaves no mark of its own. The two joiners are part of how Arabic and Indic scripts
+/// are written, so they may stand after a letter of such a script.
+fn is_unseen(c: char, before: Option<char>) -> bool {
+    match c {
+        '\u{200c}' | '\u{200d}' => before.is_none_or(|before| before < '\u{600}'),
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{180e}'
+        | '\u{200b}'
+        | '\u{200e}'
+        | '\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}' => true,
+        c => c.is_control(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn names_are_trimmed_and_composed() {
+        assert_eq!(line("name", "  Jose\u{301} \n").unwrap(), "José");
+        for name in ["Zoë O’Brien-Şahin", "अनुष्का शर्मा", "محمد", "李", "Nguyễn Thị", "X Æ A-12", ""]
+        {
+            assert_eq!(line("name", name).unwrap(), name);
+        }
+        assert!(required_line("name", " \u{3000} ").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_refused() {
+        for bad in
+            ["a\0b", "a\nb", "a\u{202e}b", "a\u{200b}b", "a\u{2066}b", "a\u{feff}b", "a\u{7f}b"]
+        {
+            assert!(line("name", bad).is_err(), "{bad:?}");
+        }
+        assert!(line("name", "a\u{200d}b").is_err());
+        assert!(line("name", "क्\u{200d}ष").is_ok());
+    }
+
+    #[test]
+    fn blocks_may_have_lines() {
+        assert_eq!(block("bio", " one\r\n\ttwo ").unwrap(), "one\n\ttwo");
+        assert!(block("bio", "one\u{7}two").is_err());
+    }
+
+    #[test]
+    fn phones_become_e164() {
+        for (given, stored) in [
+            ("+91 98765 43210", "+919876543210"),
+            ("098765-43210", "+919876543210"),
+            ("9876543210", "+919876543210"),
+            ("+1 (202) 456-1111", "+12024561111"),
+            (" ", ""),
+        ] {
+            assert_eq!(phone("phone", given).unwrap(), stored);
+        }
+        for bad in ["12", "+91 12345", "call me", "+91 98765 4321O", "98765432109876543210", "++1"]
+        {
+            assert!(phone("phone", bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn searched_text_loses_what_cannot_be_stored() {
+        assert_eq!(searched(" Pune\0\n "), "Pune");
+    }
+}
