@@ -9,10 +9,14 @@
 pub mod app;
 pub mod commands;
 pub mod config;
+pub mod directory;
 pub mod files;
 pub mod identity;
 pub mod kernel;
+pub mod notifications;
+pub mod onboarding;
 pub mod prescriptions;
+pub mod profiles;
 pub mod schema;
 pub mod serve;
 pub mod work;

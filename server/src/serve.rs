@@ -10,6 +10,9 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use clinicd_proto::files::v1::file_service_server::FileServiceServer;
+use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
+use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +26,7 @@ use crate::app::App;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::work;
+use crate::{files, onboarding, work};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -157,8 +160,17 @@ pub async fn start(
 
 /// One line per service.
 fn rooms(app: &App) -> Routes {
-    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
+    let onboarding = onboarding::service::Service { app: app.clone() };
+    let files = FileServiceServer::new(files::service::Service::new(app.clone()));
     Routes::default()
+        .add_service(files.max_decoding_message_size(UPLOAD_LIMIT))
+        .add_service(
+            OnboardingServiceServer::new(onboarding.clone())
+                .max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(
+            ModerationServiceServer::new(onboarding).max_decoding_message_size(MESSAGE_LIMIT),
+        )
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

@@ -6,27 +6,44 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::files;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::jobs::{Kind, Schedule, Worker};
+use crate::onboarding::jobs::{MailStatus, TextStatus};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
-    [].into()
+    [Kind::of::<files::jobs::Sweep>(), Kind::of::<MailStatus>(), Kind::of::<TextStatus>()].into()
 }
 
 /// Who reacts to which event.
 #[must_use]
 pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
-    vec![]
+    vec![
+        ("application.submitted", MailStatus::on),
+        ("application.submitted", TextStatus::on),
+        ("application.changes_requested", MailStatus::on),
+        ("application.changes_requested", TextStatus::on),
+        ("application.approved", MailStatus::on),
+        ("application.approved", TextStatus::on),
+        ("application.rejected", MailStatus::on),
+        ("application.rejected", TextStatus::on),
+    ]
 }
 
 /// What comes back by the clock.
 fn schedules() -> Arc<[Schedule]> {
-    [].into()
+    [Schedule {
+        name: "files.sweep",
+        cron: "17 * * * *",
+        zone: "UTC",
+        job: files::jobs::Sweep::tick,
+    }]
+    .into()
 }
 
 /// The worker of this process.

@@ -8,8 +8,9 @@ use futures_util::future::BoxFuture;
 
 use crate::app::App;
 use crate::kernel::access::SessionFacts;
+use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
-use crate::kernel::kinds::SessionId;
+use crate::kernel::kinds::{AccountId, Role, SessionId};
 
 /// What a fresh development installation signs in with.
 pub struct FirstLogin {
@@ -33,4 +34,42 @@ pub fn session_facts(
     _id: SessionId,
 ) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
     async { Ok(None) }.boxed()
+}
+
+// STUBS of the onboarding branch, so that it compiles; the identity room has the real ones.
+
+/// Stub.
+#[expect(clippy::unused_async, reason = "stub")]
+pub async fn grant_role(
+    _app: &App,
+    _conn: &mut Conn,
+    _account: AccountId,
+    _role: Role,
+    _by: Option<AccountId>,
+) -> Result<()> {
+    Ok(())
+}
+/// Stub.
+#[expect(clippy::unused_async, reason = "stub")]
+pub async fn set_applicant(
+    _app: &App,
+    _conn: &mut Conn,
+    _account: AccountId,
+    _applicant: bool,
+) -> Result<()> {
+    Ok(())
+}
+/// Stub.
+pub struct Contact {
+    /// Address.
+    pub email: String,
+    /// Given and family name.
+    pub name: String,
+    /// Language tag.
+    pub language: String,
+}
+/// Stub.
+#[expect(clippy::unused_async, reason = "stub")]
+pub async fn contact(_conn: &mut Conn, _account: AccountId) -> Result<Option<Contact>> {
+    Ok(None)
 }

@@ -183,7 +183,6 @@ macro_rules! ids {
         }
     )+};
 }
-#[expect(unused_imports, reason = "rooms declare their own ids with it")]
 pub(crate) use ids;
 
 ids! {

@@ -15,5 +15,7 @@ pub mod jobs;
 pub mod kinds;
 pub mod locale;
 pub mod page;
+pub mod phone;
 pub mod ports;
 pub mod secret;
+pub mod text;
