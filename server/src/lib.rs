@@ -16,6 +16,7 @@ pub mod identity;
 pub mod journals;
 pub mod kernel;
 pub mod notifications;
+pub mod onboarding;
 pub mod prescriptions;
 pub mod profiles;
 pub mod schema;

@@ -69,6 +69,7 @@ diesel::table! {
         requested_changes -> Jsonb,
         rejection_reason -> Text,
         reviewed_by -> Nullable<Uuid>,
+        waiting_since -> Timestamptz,
         submitted_at -> Nullable<Timestamptz>,
         reviewed_at -> Nullable<Timestamptz>,
         version -> Int4,
@@ -346,6 +347,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    unclaimed_objects (storage_key) {
+        storage_key -> Text,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     uploads (id) {
         id -> Uuid,
         owner_id -> Uuid,
@@ -425,6 +433,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sign_in_failures,
     specialties,
     stored_answers,
+    unclaimed_objects,
     uploads,
     visit_notes,
 );

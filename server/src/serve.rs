@@ -23,17 +23,20 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use clinicd_proto::appointments::v1::appointment_service_server::AppointmentServiceServer;
 use clinicd_proto::appointments::v1::availability_service_server::AvailabilityServiceServer;
+use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceServer;
 use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
+use clinicd_proto::files::v1::file_service_server::FileServiceServer;
+use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
+use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
 use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
 use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
-use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceServer;
 
 use crate::app::App;
 
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::{appointments, directory, journals, prescriptions, profiles, work};
+use crate::{appointments, directory, files, journals, onboarding, prescriptions, profiles, work};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -176,7 +179,11 @@ fn rooms(app: &App) -> Routes {
             $server::new(Service { app: app.clone() }).max_decoding_message_size($limit)
         }};
     }
+    let files = FileServiceServer::new(files::Service::new(app.clone()));
     Routes::default()
+        .add_service(files.max_decoding_message_size(UPLOAD_LIMIT))
+        .add_service(service!(OnboardingServiceServer, onboarding::Service, MESSAGE_LIMIT))
+        .add_service(service!(ModerationServiceServer, onboarding::Service, MESSAGE_LIMIT))
         .add_service(service!(DoctorProfileServiceServer, profiles::Service, MESSAGE_LIMIT))
         .add_service(service!(PatientServiceServer, profiles::Service, MESSAGE_LIMIT))
         .add_service(service!(DirectoryServiceServer, directory::Service, MESSAGE_LIMIT))

@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
-use crate::appointments;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::jobs::{Kind, Schedule, Worker};
-use crate::prescriptions;
+use crate::onboarding::jobs::{MailStatus, TextStatus};
+use crate::{appointments, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
@@ -21,6 +21,9 @@ fn kinds() -> Arc<[Kind]> {
     [
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
+        Kind::of::<files::jobs::Sweep>(),
+        Kind::of::<MailStatus>(),
+        Kind::of::<TextStatus>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
     ]
     .into()
@@ -33,12 +36,26 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
         ("appointment.booked", appointments::jobs::on_booked),
         ("appointment.cancelled", appointments::jobs::on_cancelled),
         ("prescription.issued", prescriptions::jobs::mail_issued),
+        ("application.submitted", MailStatus::on),
+        ("application.submitted", TextStatus::on),
+        ("application.changes_requested", MailStatus::on),
+        ("application.changes_requested", TextStatus::on),
+        ("application.approved", MailStatus::on),
+        ("application.approved", TextStatus::on),
+        ("application.rejected", MailStatus::on),
+        ("application.rejected", TextStatus::on),
     ]
 }
 
 /// What comes back by the clock.
 fn schedules() -> Arc<[Schedule]> {
-    [].into()
+    [Schedule {
+        name: "files.sweep",
+        cron: "17 * * * *",
+        zone: "UTC",
+        job: files::jobs::Sweep::tick,
+    }]
+    .into()
 }
 
 /// The worker of this process.

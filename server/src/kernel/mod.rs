@@ -16,6 +16,7 @@ pub mod kinds;
 pub mod locale;
 pub mod page;
 pub mod patient_keys;
+pub mod phone;
 pub mod ports;
 pub mod secret;
 pub mod text;

@@ -1,16 +1,14 @@
-//! Text of people, such as names, addresses and phone numbers, made uniform before it is stored.
+//! Text of people, such as names and addresses, made uniform before it is stored.
 //!
 //! Free Unicode: trimmed and NFC-normalised. Refused are characters that cannot be seen and make
 //! two texts look alike or read in another order than they are stored. Clinical free text never
 //! comes here; it is stored byte for byte.
 
-use phonenumber::{Mode, country};
 use unicode_normalization::UnicodeNormalization;
 
 use super::error::{Error, Result};
 
 const UNSEEN: &str = "must not hold control, direction or invisible characters";
-const NOT_A_PHONE: &str = "must be a phone number, such as +919876543210";
 
 /// Cleans one line: a name, a title, a line of an address. May be empty.
 pub fn line(field: &str, value: &str) -> Result<String> {
@@ -19,10 +17,7 @@ pub fn line(field: &str, value: &str) -> Result<String> {
 
 /// Cleans one line that must hold something.
 pub fn required_line(field: &str, value: &str) -> Result<String> {
-    match line(field, value)? {
-        text if text.is_empty() => Err(Error::field(field, "must not be empty")),
-        text => Ok(text),
-    }
+    not_empty(field, line(field, value)?)
 }
 
 /// Cleans text that may have several lines. May be empty.
@@ -30,28 +25,19 @@ pub fn block(field: &str, value: &str) -> Result<String> {
     clean(field, &value.replace("\r\n", "\n"), |c| matches!(c, '\n' | '\t'))
 }
 
-/// Reads a phone number as E.164. One without a country code is read as a number of India; empty
-/// stays empty.
-pub fn phone(field: &str, value: &str) -> Result<String> {
-    let value = value.trim();
-    if value.is_empty() {
-        return Ok(String::new());
-    }
-    let refused = || Error::field(field, NOT_A_PHONE);
-    if !value.chars().all(|c| c.is_ascii_digit() || "+-(). ".contains(c)) {
-        return Err(refused());
-    }
-    let number = phonenumber::parse(Some(country::IN), value).map_err(|_| refused())?;
-    if !number.is_valid() {
-        return Err(refused());
-    }
-    Ok(number.format().mode(Mode::E164).to_string())
+/// Cleans a [`block`] that must hold something.
+pub fn required_block(field: &str, value: &str) -> Result<String> {
+    not_empty(field, block(field, value)?)
 }
 
 /// Text that is only searched for: NFC and without characters that PostgreSQL cannot store.
 #[must_use]
 pub fn searched(value: &str) -> String {
     value.trim().nfc().filter(|c| !c.is_control()).collect()
+}
+
+fn not_empty(field: &str, text: String) -> Result<String> {
+    if text.is_empty() { Err(Error::field(field, "must not be empty")) } else { Ok(text) }
 }
 
 fn clean(field: &str, value: &str, allowed: impl Fn(char) -> bool) -> Result<String> {
@@ -117,23 +103,6 @@ mod tests {
     fn blocks_may_have_lines() {
         assert_eq!(block("bio", " one\r\n\ttwo ").unwrap(), "one\n\ttwo");
         assert!(block("bio", "one\u{7}two").is_err());
-    }
-
-    #[test]
-    fn phones_become_e164() {
-        for (given, stored) in [
-            ("+91 98765 43210", "+919876543210"),
-            ("098765-43210", "+919876543210"),
-            ("9876543210", "+919876543210"),
-            ("+1 (202) 456-1111", "+12024561111"),
-            (" ", ""),
-        ] {
-            assert_eq!(phone("phone", given).unwrap(), stored);
-        }
-        for bad in ["12", "+91 12345", "call me", "+91 98765 4321O", "98765432109876543210", "++1"]
-        {
-            assert!(phone("phone", bad).is_err(), "{bad}");
-        }
     }
 
     #[test]

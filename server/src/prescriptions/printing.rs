@@ -11,6 +11,7 @@ use super::pdf::{self, Item, Labels, Patient, PdfError, Prescriber, Prescription
 use super::rows::PrescriptionRow;
 use crate::app::App;
 use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::kinds::Gender;
 use crate::kernel::locale::{Locale, Locales, negotiate, texts};
 use crate::profiles::{DoctorFacts, PatientFacts};
 
@@ -75,7 +76,7 @@ impl From<PatientFacts> for PrintedPatient {
             given_name: patient.given_name,
             family_name: patient.family_name,
             birth_date: patient.birth_date.map(|day| day.0),
-            gender: patient.gender.as_str().to_owned(),
+            gender: patient.gender.map_or("", Gender::as_str).to_owned(),
         }
     }
 }

@@ -14,7 +14,8 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
+    let setting =
+        |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.into());
     let day = story::Day {
         url: setting("CLINICD_URL", "http://127.0.0.1:7080"),
         data_dir: PathBuf::from(setting("CLINICD_DATA_DIR", ".clinicd")),

@@ -12,8 +12,8 @@ use clinicd_sdk::proto::identity::v1 as identity;
 use clinicd_sdk::proto::journals::v1 as journals;
 use clinicd_sdk::proto::onboarding::v1 as onboarding;
 use clinicd_sdk::proto::prescriptions::v1 as prescriptions;
-use clinicd_sdk::proto::prost_types;
 use clinicd_sdk::proto::profiles::v1 as profiles;
+use clinicd_sdk::proto::prost_types;
 use clinicd_sdk::proto::r#type::v1 as types;
 use clinicd_sdk::{Client, Error};
 
@@ -213,14 +213,32 @@ impl Day {
         refused(doctor.send(submit).await, ErrorReason::ApplicationIncomplete)?;
         let certificate = papers::certificate(&name.family);
         let documents = [
-            (onboarding::DocumentKind::GovernmentId, "card.png", "image/png", papers::identity_card()?),
-            (onboarding::DocumentKind::MedicalCertificate, "degree.pdf", "application/pdf", certificate),
-            (onboarding::DocumentKind::Registration, "council.jpg", "image/jpeg", papers::registration()?),
+            (
+                onboarding::DocumentKind::GovernmentId,
+                "card.png",
+                "image/png",
+                papers::identity_card()?,
+            ),
+            (
+                onboarding::DocumentKind::MedicalCertificate,
+                "degree.pdf",
+                "application/pdf",
+                certificate,
+            ),
+            (
+                onboarding::DocumentKind::Registration,
+                "council.jpg",
+                "image/jpeg",
+                papers::registration()?,
+            ),
         ];
         for (kind, file, media_type, bytes) in documents {
             let file_id = doctor.upload(file, media_type, &bytes).await?.id;
-            let attach =
-                onboarding::AttachDocumentRequest { kind: kind.into(), file_id, ..Default::default() };
+            let attach = onboarding::AttachDocumentRequest {
+                kind: kind.into(),
+                file_id,
+                ..Default::default()
+            };
             doctor.send(attach).await?;
         }
         teller.say("Three documents go up in chunks: a PNG, a PDF, a JPEG.");
@@ -388,7 +406,8 @@ impl Day {
         let start_time = present(slots.first().and_then(|slot| slot.start), "free slot")?;
         teller.say(&format!("{} free slots today and tomorrow.", slots.len()));
         let book = appointments::BookAppointmentRequest {
-            request_id: uuid::Uuid::from_u128(std::time::UNIX_EPOCH.elapsed()?.as_nanos()).to_string(),
+            request_id: uuid::Uuid::from_u128(std::time::UNIX_EPOCH.elapsed()?.as_nanos())
+                .to_string(),
             doctor_id,
             mode: types::ConsultationMode::Video.into(),
             start_time: Some(start_time),
@@ -398,14 +417,18 @@ impl Day {
         let booked = people.patient.send(book.clone()).await?.appointment;
         let booked = present(booked, "appointment")?;
         teller.say("She books the first one.");
-        let second = appointments::BookAppointmentRequest { request_id: String::new(), ..book.clone() };
+        let second =
+            appointments::BookAppointmentRequest { request_id: String::new(), ..book.clone() };
         refused(people.other_patient.send(second).await, ErrorReason::SlotTaken)?;
         teller.say("Kabir wants the same slot and is refused: SLOT_TAKEN.");
         let again = present(people.patient.send(book.clone()).await?.appointment, "appointment")?;
         insist(again == booked, "the same request_id gives the same booking")?;
-        let other = appointments::BookAppointmentRequest { reason: "Something else.".into(), ..book };
+        let other =
+            appointments::BookAppointmentRequest { reason: "Something else.".into(), ..book };
         refused(people.patient.send(other).await, ErrorReason::RequestIdReused)?;
-        teller.say("The same request_id again gives the same booking; with other words it is refused.");
+        teller.say(
+            "The same request_id again gives the same booking; with other words it is refused.",
+        );
         Ok(booked)
     }
 
@@ -447,7 +470,8 @@ impl Day {
         let draft = doctor
             .send(journals::SaveDraftRequest {
                 appointment_id: appointment.id.clone(),
-                text: "Palpitations for five days, at rest. Pulse 88, regular. ECG normal.".to_owned(),
+                text: "Palpitations for five days, at rest. Pulse 88, regular. ECG normal."
+                    .to_owned(),
                 ..Default::default()
             })
             .await?;
@@ -526,8 +550,10 @@ impl Day {
         };
         let entries = people.admin.all(search).await?;
         for entry in entries.iter().rev() {
-            let roles: Vec<&str> =
-                entry.actor_roles().map(|role| role.as_str_name().trim_start_matches("ROLE_")).collect();
+            let roles: Vec<&str> = entry
+                .actor_roles()
+                .map(|role| role.as_str_name().trim_start_matches("ROLE_"))
+                .collect();
             let method = entry.method.rsplit('.').next().unwrap_or_default();
             println!("    {:<45} {:<16} {}", method, entry.rule, roles.join("+"));
         }
@@ -574,7 +600,8 @@ fn professional(registration_number: &str) -> onboarding::ProfessionalStep {
 }
 
 fn around_the_clock(day: i32) -> appointments::WeeklyRule {
-    let modes = vec![types::ConsultationMode::InPerson.into(), types::ConsultationMode::Video.into()];
+    let modes =
+        vec![types::ConsultationMode::InPerson.into(), types::ConsultationMode::Video.into()];
     appointments::WeeklyRule {
         day,
         start: Some(types::TimeOfDay { hours: 0, minutes: 0 }),

@@ -11,7 +11,7 @@ use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{Day, Gender, PatientId, Time};
-use crate::kernel::text;
+use crate::kernel::{phone, text};
 use crate::profiles::require_etag;
 use crate::statement;
 
@@ -84,8 +84,11 @@ fn with_changes(
     if let Some(gender) = request.gender {
         row.gender = Gender::from_wire(gender);
     }
-    if let Some(phone) = &request.phone {
-        row.phone = text::phone("phone", phone)?;
+    if let Some(number) = &request.phone {
+        row.phone = match number.trim() {
+            "" => String::new(),
+            number => phone::e164("phone", number)?,
+        };
     }
     Ok(row)
 }

@@ -43,8 +43,8 @@ pub struct PatientFacts {
     pub family_name: String,
     /// Day of birth, if given.
     pub birth_date: Option<Day>,
-    /// Administrative gender; unspecified when not said.
-    pub gender: types::Gender,
+    /// Administrative gender, where it was said.
+    pub gender: Option<Gender>,
     /// Mobile number (E.164); may be empty.
     pub phone: String,
     /// IANA zone in which times are told to the patient.
@@ -79,7 +79,7 @@ pub async fn patient(conn: &mut Conn, id: PatientId) -> Result<Option<PatientFac
         given_name: row.given_name,
         family_name: row.family_name,
         birth_date: row.birth_date,
-        gender: row.gender.map_or(types::Gender::Unspecified, Into::into),
+        gender: row.gender,
         phone: row.phone,
         time_zone: row.time_zone,
     }))
