@@ -7,8 +7,10 @@
 //! owner writes a table.
 
 pub mod app;
+pub mod audit;
 pub mod commands;
 pub mod config;
+pub mod feed;
 pub mod files;
 pub mod identity;
 pub mod kernel;

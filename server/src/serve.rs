@@ -10,6 +10,8 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
+use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +25,7 @@ use crate::app::App;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::work;
+use crate::{audit, feed, work};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -102,9 +104,9 @@ pub async fn start(
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let sessions = Sessions::new(lookup);
-    let gate = AccessLayer { app: app.clone(), rules, sessions };
+    let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone() };
     let (health, health_service) = tonic_health::server::health_reporter();
-    let routes = rooms(&app).add_service(health_service);
+    let routes = rooms(&app, sessions).add_service(health_service);
     let routes = reflection(&app, routes)?;
     let grpc = GrpcWebLayer::new().layer(gate.layer(routes.prepare()));
     let router = Router::new()
@@ -156,9 +158,13 @@ pub async fn start(
 }
 
 /// One line per service.
-fn rooms(app: &App) -> Routes {
-    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
+fn rooms(app: &App, sessions: Sessions) -> Routes {
+    let _ = UPLOAD_LIMIT;
+    let audit = audit::Service { app: app.clone() };
+    let feed = feed::Service::new(app.clone(), sessions);
     Routes::default()
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(MESSAGE_LIMIT))
+        .add_service(FeedServiceServer::new(feed).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.
