@@ -8,9 +8,11 @@
 
 pub mod app;
 pub mod appointments;
+pub mod audit;
 pub mod commands;
 pub mod config;
 pub mod directory;
+pub mod feed;
 pub mod files;
 pub mod identity;
 pub mod journals;

@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
 use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
+use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
+use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +38,10 @@ use crate::app::App;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::{appointments, directory, files, journals, onboarding, prescriptions, profiles, work};
+use crate::{
+    appointments, audit, directory, feed, files, identity, journals, onboarding, prescriptions,
+    profiles, work,
+};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
@@ -118,9 +123,9 @@ pub async fn start(
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let sessions = Sessions::new(lookup);
-    let gate = AccessLayer { app: app.clone(), rules, sessions };
+    let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone() };
     let (health, health_service) = tonic_health::server::health_reporter();
-    let routes = rooms(&app).add_service(health_service);
+    let routes = rooms(&app, sessions).add_service(health_service);
     let routes = reflection(&app, routes)?;
     let grpc = GrpcWebLayer::new().layer(gate.layer(routes.prepare()));
     let router = Router::new()
@@ -172,7 +177,7 @@ pub async fn start(
 }
 
 /// One line per service.
-fn rooms(app: &App) -> Routes {
+fn rooms(app: &App, sessions: Sessions) -> Routes {
     macro_rules! service {
         ($server:ident, $service:ty, $limit:expr) => {{
             type Service = $service;
@@ -180,7 +185,12 @@ fn rooms(app: &App) -> Routes {
         }};
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
+    let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
     Routes::default()
+        .add_service(service!(AuthServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(service!(AccountServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(service!(UserAdminServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(service!(StaffServiceServer, identity::Service, MESSAGE_LIMIT))
         .add_service(files.max_decoding_message_size(UPLOAD_LIMIT))
         .add_service(service!(OnboardingServiceServer, onboarding::Service, MESSAGE_LIMIT))
         .add_service(service!(ModerationServiceServer, onboarding::Service, MESSAGE_LIMIT))
@@ -192,6 +202,8 @@ fn rooms(app: &App) -> Routes {
         .add_service(service!(AppointmentServiceServer, appointments::Service, MESSAGE_LIMIT))
         .add_service(service!(VisitNoteServiceServer, journals::Service, CLINICAL_LIMIT))
         .add_service(service!(PrescriptionServiceServer, prescriptions::Service, CLINICAL_LIMIT))
+        .add_service(service!(AuditServiceServer, audit::Service, MESSAGE_LIMIT))
+        .add_service(feed.max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.
