@@ -19,7 +19,13 @@ use tonic_web::GrpcWebLayer;
 use tower::Layer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
+use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
+use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
+use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
+
 use crate::app::App;
+use crate::identity;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
@@ -157,8 +163,18 @@ pub async fn start(
 
 /// One line per service.
 fn rooms(app: &App) -> Routes {
-    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
+    let _ = UPLOAD_LIMIT;
+    let people = identity::service::Service { app: app.clone() };
+    let auth = AuthServiceServer::new(identity::service::Auth::new(app.clone()));
     Routes::default()
+        .add_service(auth.max_decoding_message_size(MESSAGE_LIMIT))
+        .add_service(
+            AccountServiceServer::new(people.clone()).max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(
+            UserAdminServiceServer::new(people.clone()).max_decoding_message_size(MESSAGE_LIMIT),
+        )
+        .add_service(StaffServiceServer::new(people).max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

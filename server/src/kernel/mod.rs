@@ -17,3 +17,4 @@ pub mod locale;
 pub mod page;
 pub mod ports;
 pub mod secret;
+pub mod text;

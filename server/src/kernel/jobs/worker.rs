@@ -25,14 +25,15 @@ statement! {
     /// Claims what is due, and what a dead worker left behind. Never waits for another worker.
     ClaimJobs { now: Time, limit: i64, lease_seconds: i32 }
         -> (sql_types::Uuid, sql_types::Text, sql_types::Jsonb, sql_types::Integer),
-    "UPDATE jobs SET state = 'running', attempts = attempts + 1, \
+    "WITH due AS ( \
+        SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 \
+        ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED), \
+     dead AS ( \
+        SELECT id FROM jobs WHERE state = 'running' AND lease_until < clock_timestamp() \
+        ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED) \
+     UPDATE jobs SET state = 'running', attempts = attempts + 1, \
         lease_until = clock_timestamp() + make_interval(secs => $3) \
-     WHERE id IN ( \
-        (SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 \
-         ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
-        UNION ALL \
-        (SELECT id FROM jobs WHERE state = 'running' AND lease_until < clock_timestamp() \
-         ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED)) \
+     WHERE id IN (SELECT id FROM due UNION ALL SELECT id FROM dead) \
      RETURNING id, kind, payload, attempts";
 
     /// Renews a claim, while it is still ours.
