@@ -28,8 +28,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    activation_tokens (token_hash) {
-        token_hash -> Bytea,
+    activations (id) {
+        id -> Uuid,
         account_id -> Uuid,
         expires_at -> Timestamptz,
         used_at -> Nullable<Timestamptz>,
@@ -322,8 +322,8 @@ diesel::table! {
 diesel::table! {
     sign_in_failures (identifier) {
         identifier -> Bytea,
-        failures -> Int4,
-        window_started_at -> Timestamptz,
+        attempts -> Array<Nullable<Timestamptz>>,
+        last_attempt_at -> Timestamptz,
         blocked_until -> Nullable<Timestamptz>,
     }
 }
@@ -383,7 +383,7 @@ diesel::table! {
 }
 
 diesel::joinable!(account_roles -> accounts (account_id));
-diesel::joinable!(activation_tokens -> accounts (account_id));
+diesel::joinable!(activations -> accounts (account_id));
 diesel::joinable!(application_documents -> applications (application_id));
 diesel::joinable!(application_documents -> files (file_id));
 diesel::joinable!(applications -> accounts (account_id));
@@ -410,7 +410,7 @@ diesel::joinable!(visit_notes -> patients (patient_id));
 diesel::allow_tables_to_appear_in_same_query!(
     account_roles,
     accounts,
-    activation_tokens,
+    activations,
     application_documents,
     applications,
     appointments,

@@ -10,10 +10,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
-use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
 use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
+use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
+use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,10 @@ use clinicd_proto::appointments::v1::availability_service_server::AvailabilitySe
 use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceServer;
 use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
 use clinicd_proto::files::v1::file_service_server::FileServiceServer;
+use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
+use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
+use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
+use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
 use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
 use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
 use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
@@ -186,8 +190,9 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
+    let auth = AuthServiceServer::new(identity::Auth::new(app.clone()));
     Routes::default()
-        .add_service(service!(AuthServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(auth.max_decoding_message_size(MESSAGE_LIMIT))
         .add_service(service!(AccountServiceServer, identity::Service, MESSAGE_LIMIT))
         .add_service(service!(UserAdminServiceServer, identity::Service, MESSAGE_LIMIT))
         .add_service(service!(StaffServiceServer, identity::Service, MESSAGE_LIMIT))

@@ -7,10 +7,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
-use crate::kernel::jobs::{Kind, Schedule, Worker};
-use crate::onboarding::jobs::{MailStatus, TextStatus};
+use crate::kernel::idempotency::ForgetAnswers;
+use crate::kernel::jobs::{ForgetJobs, Kind, NewJob, Schedule, Worker};
+use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 
 /// How often the clock is set by the database's.
@@ -19,11 +21,19 @@ const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
     [
+        Kind::of::<ForgetAnswers>(),
+        Kind::of::<ForgetJobs>(),
+        Kind::of::<identity::SendActivation>(),
+        Kind::of::<identity::SendInvitation>(),
+        Kind::of::<identity::SendAccountExists>(),
+        Kind::of::<identity::SendWelcome>(),
+        Kind::of::<identity::SendAdminGranted>(),
+        Kind::of::<identity::SweepFailures>(),
+        Kind::of::<files::jobs::Sweep>(),
+        Kind::of::<onboarding::MailStatus>(),
+        Kind::of::<onboarding::TextStatus>(),
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
-        Kind::of::<files::jobs::Sweep>(),
-        Kind::of::<MailStatus>(),
-        Kind::of::<TextStatus>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
     ]
     .into()
@@ -33,28 +43,33 @@ fn kinds() -> Arc<[Kind]> {
 #[must_use]
 pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
     vec![
-        ("appointment.booked", appointments::jobs::on_booked),
-        ("appointment.cancelled", appointments::jobs::on_cancelled),
-        ("prescription.issued", prescriptions::jobs::mail_issued),
-        ("application.submitted", MailStatus::on),
-        ("application.submitted", TextStatus::on),
-        ("application.changes_requested", MailStatus::on),
-        ("application.changes_requested", TextStatus::on),
-        ("application.approved", MailStatus::on),
-        ("application.approved", TextStatus::on),
-        ("application.rejected", MailStatus::on),
-        ("application.rejected", TextStatus::on),
+        ("account.activated", identity::SendWelcome::on),
+        ("account.admin_granted", identity::SendAdminGranted::on),
+        ("application.submitted", onboarding::MailStatus::on),
+        ("application.submitted", onboarding::TextStatus::on),
+        ("application.changes_requested", onboarding::MailStatus::on),
+        ("application.changes_requested", onboarding::TextStatus::on),
+        ("application.approved", onboarding::MailStatus::on),
+        ("application.approved", onboarding::TextStatus::on),
+        ("application.rejected", onboarding::MailStatus::on),
+        ("application.rejected", onboarding::TextStatus::on),
+        ("appointment.booked", appointments::jobs::TellBooked::on),
+        ("appointment.cancelled", appointments::jobs::TellCancelled::on),
+        ("prescription.issued", prescriptions::jobs::MailIssued::on),
     ]
 }
 
 /// What comes back by the clock.
 fn schedules() -> Arc<[Schedule]> {
-    [Schedule {
-        name: "files.sweep",
-        cron: "17 * * * *",
-        zone: "UTC",
-        job: files::jobs::Sweep::tick,
-    }]
+    let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
+    [
+        in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
+        in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
+        in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
+        in_utc("identity.sweep_failures", "30 3 * * *", || {
+            NewJob::now(&identity::SweepFailures {})
+        }),
+    ]
     .into()
 }
 

@@ -26,16 +26,20 @@ pub struct TellCancelled {
     appointment: AppointmentId,
 }
 
-/// Subscriber to `appointment.booked`.
-#[must_use]
-pub fn on_booked(event: &Event) -> NewJob {
-    NewJob::now(&TellBooked { appointment: AppointmentId(event.resource) })
+impl TellBooked {
+    /// Subscriber to `appointment.booked`.
+    #[must_use]
+    pub fn on(event: &Event) -> NewJob {
+        NewJob::now(&Self { appointment: AppointmentId(event.resource) })
+    }
 }
 
-/// Subscriber to `appointment.cancelled`.
-#[must_use]
-pub fn on_cancelled(event: &Event) -> NewJob {
-    NewJob::now(&TellCancelled { appointment: AppointmentId(event.resource) })
+impl TellCancelled {
+    /// Subscriber to `appointment.cancelled`.
+    #[must_use]
+    pub fn on(event: &Event) -> NewJob {
+        NewJob::now(&Self { appointment: AppointmentId(event.resource) })
+    }
 }
 
 impl Job for TellBooked {

@@ -19,10 +19,12 @@ pub struct MailIssued {
     pub prescription: Uuid,
 }
 
-/// The subscriber of `prescription.issued`.
-#[must_use]
-pub fn mail_issued(event: &Event) -> NewJob {
-    NewJob::now(&MailIssued { prescription: event.resource })
+impl MailIssued {
+    /// Subscriber to `prescription.issued`.
+    #[must_use]
+    pub fn on(event: &Event) -> NewJob {
+        NewJob::now(&Self { prescription: event.resource })
+    }
 }
 
 impl Job for MailIssued {

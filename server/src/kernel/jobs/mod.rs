@@ -7,6 +7,7 @@
 //! it off. A job that kills its worker every time is given up like one that fails every time.
 //! Leases are judged by the database's own clock, `run_at` by the clock of the system.
 
+mod cleaning;
 mod schedule;
 mod worker;
 
@@ -20,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+pub use cleaning::{ForgetJobs, KEPT_DAYS};
 pub use schedule::Schedule;
 pub use worker::{Worker, run_due};
 
@@ -90,7 +92,7 @@ impl NewJob {
         self
     }
 
-    /// At most one job ever has this key.
+    /// At most one job has this key, for as long as the job is kept ([`KEPT_DAYS`]).
     #[must_use]
     pub fn once(mut self, key: impl Into<String>) -> Self {
         self.dedupe_key = Some(key.into());

@@ -93,6 +93,13 @@ kinds! {
     });
     /// The account has become an administrator's.
     AdminGranted = "admin_granted", json!({ "name": "Asha Rao" });
+    /// Staff made an account for this person: `link`, `token`, `valid_days`.
+    StaffInvitation = "staff_invitation", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/activate?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_days": 7,
+    });
 }
 
 kinds! {
