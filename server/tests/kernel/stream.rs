@@ -208,7 +208,10 @@ async fn reading_the_log_is_logged_and_not_on_its_own_page() {
     let searches = client.search_audit_log(world.by(BOSS, other)).await.unwrap().into_inner();
     assert!(searches.entries.iter().all(|entry| entry.rule == "admin_search"));
     assert_eq!(searches.entries.len(), 2);
-    let refused = client.search_audit_log(world.by(ANN, Default::default())).await.unwrap_err();
+    let refused = client
+        .search_audit_log(world.by(ANN, audit::SearchAuditLogRequest::default()))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     let verify = world.by(BOSS, audit::VerifyAuditChainRequest {});
     let report = client.verify_audit_chain(verify).await.unwrap().into_inner();
