@@ -93,7 +93,8 @@ async fn a_sealed_log_is_whole_and_the_server_cannot_change_it() {
     // Two replicas seal at once.
     let [one, two] = [app.clone(), app.clone()]
         .map(|app| tokio::spawn(async move { sealer::seal(&app).await.unwrap() }));
-    (one.await.unwrap(), two.await.unwrap());
+    one.await.unwrap();
+    two.await.unwrap();
     seal_all(app, &mut owner).await;
     assert_eq!(check(app).await, Report { checked: whole.checked + 3, fault: None });
 

@@ -97,6 +97,7 @@ async fn readers_miss_nothing_while_sixteen_write() {
     assert_eq!(eager, lazy, "two orders");
 }
 
+/// With the bare `pg_current_xact_id()` as the number of an event this test fails. (Tried.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_waited_for_another_comes_after_it() {
     let scratch = Scratch::new("feed_causal").await;

@@ -1,4 +1,5 @@
-//! The kernel against a real database: the feed, the audit chain, the jobs.
+//! The kernel against a real database: the feed, the audit chain, the jobs; and the two rooms that
+//! show them, through the real server.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -6,3 +7,4 @@ mod audit;
 mod feed;
 mod jobs;
 mod scratch;
+mod stream;
