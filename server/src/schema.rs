@@ -139,6 +139,12 @@ diesel::table! {
 }
 
 diesel::table! {
+    doctor_words (word) {
+        word -> Text,
+    }
+}
+
+diesel::table! {
     doctors (id) {
         id -> Uuid,
         given_name -> Text,
@@ -417,6 +423,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_chain,
     audit_entries,
     doctor_fees,
+    doctor_words,
     doctors,
     events,
     files,

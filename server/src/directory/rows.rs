@@ -11,7 +11,9 @@ use clinicd_proto::directory::v1 as pb;
 use clinicd_proto::profiles::v1::Fee;
 use clinicd_proto::r#type::v1 as types;
 
+use super::rules::{Queries, Term};
 use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::{ConsultationMode, DoctorId};
 use crate::statement;
@@ -76,6 +78,13 @@ statement! {
     /// How alike a word and a text must be, until the transaction ends.
     SetLikeness { likeness: &'static str },
     "SELECT set_config('pg_trgm.word_similarity_threshold', $1, true)";
+
+    /// For each word, by its number from 1, the words of doctors that are most like it.
+    LikeWords { words: List<String> } -> (BigInt, Text),
+    "SELECT typed.number, meant.word FROM unnest($1) WITH ORDINALITY typed (word, number) \
+     CROSS JOIN LATERAL (SELECT w.word FROM doctor_words w WHERE w.word %> typed.word \
+        ORDER BY word_similarity(typed.word, w.word) DESC, similarity(typed.word, w.word) DESC, \
+            w.word LIMIT 5) meant";
 }
 
 /// The public view of a doctor.
@@ -83,20 +92,29 @@ pub(super) async fn find(conn: &mut Conn, id: DoctorId) -> Result<Option<PublicR
     Ok(FindPublic { id }.get_result(conn).await.optional()?)
 }
 
-/// Lets words match that are only this alike (0 to 1), until the transaction ends.
-pub(super) async fn set_likeness(conn: &mut Conn, likeness: &'static str) -> Result<()> {
+/// What each word may have been meant to be, of words that are at least this alike (0 to 1). In a
+/// transaction, for which the likeness is set.
+pub(super) async fn meant(
+    conn: &mut Conn,
+    words: &[String],
+    likeness: &'static str,
+) -> Result<Vec<Term>> {
     SetLikeness { likeness }.execute(conn).await?;
-    Ok(())
+    let like: Vec<(i64, String)> =
+        LikeWords { words: List(words.to_vec()) }.get_results(conn).await?;
+    let terms = (1..).zip(words).map(|(number, typed)| {
+        let like = like.iter().filter(|(of, _)| *of == number);
+        Term { typed: typed.clone(), meant: like.map(|(_, word)| word.clone()).collect() }
+    });
+    Ok(terms.collect())
 }
 
 /// A search. Its SQL has one shape per combination of filters, so that each shape is planned with
 /// the index that suits it.
 #[derive(Debug, Clone)]
 pub(super) struct Search {
-    /// Words that must all match; empty finds all doctors, by id.
-    pub(super) words: Vec<String>,
-    /// All words together: the more alike, the earlier.
-    pub(super) phrase: String,
+    /// What the words demand; `None` finds all doctors, by id.
+    pub(super) queries: Option<Queries>,
     pub(super) specialty: Option<String>,
     pub(super) city: Option<String>,
     pub(super) mode: Option<ConsultationMode>,
@@ -114,14 +132,9 @@ impl Search {
 
     fn push_filters<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            " FROM doctors d WHERE d.available_for_booking \
-             AND EXISTS (SELECT FROM accounts a WHERE a.id = d.id AND a.state = 'active')",
+            " FROM doctors d WHERE d.available_for_booking AND NOT EXISTS \
+             (SELECT FROM accounts a WHERE a.id = d.id AND a.state <> 'active')",
         );
-        for word in &self.words {
-            out.push_sql(" AND d.search_text %> fold(");
-            out.push_bind_param::<Text, _>(word)?;
-            out.push_sql(")");
-        }
         if let Some(specialty) = &self.specialty {
             out.push_sql(" AND d.specialty_code = ");
             out.push_bind_param::<Text, _>(specialty)?;
@@ -153,13 +166,23 @@ impl Search {
         out.push_bind_param::<BigInt, _>(&self.limit)
     }
 
-    /// Doctors by score. Materialized, so that the score of each is worked out once.
-    fn push_matching<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH hits AS MATERIALIZED (SELECT d.id, round(1000 * word_similarity(fold(");
-        out.push_bind_param::<Text, _>(&self.phrase)?;
-        out.push_sql("), d.search_text))::integer AS score");
+    /// Doctors by score. Materialized, so that each is read and scored once.
+    fn push_matching<'b>(
+        &'b self,
+        queries: &'b Queries,
+        out: &mut AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        out.push_sql("WITH found AS MATERIALIZED (SELECT d.id, d.search_text::tsvector AS words");
         self.push_filters(out)?;
-        out.push_sql("), page AS (SELECT id, score FROM hits");
+        out.push_sql(" AND d.search_text::tsvector @@ ");
+        push_query(&queries.found, out)?;
+        out.push_sql("), hits AS MATERIALIZED (SELECT id, 4 * (words @@ ");
+        push_query(&queries.name, out)?;
+        out.push_sql(")::integer + 2 * (words @@ ");
+        push_query(&queries.whole, out)?;
+        out.push_sql(")::integer + (words @@ ");
+        push_query(&queries.name_begins, out)?;
+        out.push_sql(")::integer AS score FROM found), page AS (SELECT id, score FROM hits");
         if let Some((score, id)) = &self.after {
             out.push_sql(" WHERE (-score, id) > (-");
             out.push_bind_param::<Integer, _>(score)?;
@@ -172,12 +195,17 @@ impl Search {
     }
 }
 
+fn push_query<'b>(query: &'b String, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    out.push_bind_param::<Text, _>(query)?;
+    out.push_sql("::text::tsquery");
+    Ok(())
+}
+
 impl QueryFragment<Pg> for Search {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        if self.words.is_empty() {
-            self.push_all(&mut out)?;
-        } else {
-            self.push_matching(&mut out)?;
+        match &self.queries {
+            None => self.push_all(&mut out)?,
+            Some(queries) => self.push_matching(queries, &mut out)?,
         }
         out.push_sql(concat!(
             ") SELECT ",

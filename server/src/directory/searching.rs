@@ -6,7 +6,7 @@ use clinicd_proto::directory::v1 as pb;
 use clinicd_proto::r#type::v1 as types;
 
 use super::rows::{self, PublicRow, Search};
-use super::rules::{self, Wanted};
+use super::rules::{self, Queries, Term, Wanted};
 use crate::app::App;
 use crate::appointments;
 use crate::kernel::db::Conn;
@@ -15,12 +15,12 @@ use crate::kernel::kinds::{ConsultationMode, DoctorId};
 use crate::kernel::page::PageRequest;
 use crate::profiles;
 
-/// How alike a word must be when nobody matches as well as pg_trgm asks for by default (0.6): it
-/// takes two typing errors in a short name.
-const LOOSE: &str = "0.4";
+/// How alike to a typed word a word of a doctor must be to be meant by it, when nobody is found by
+/// the words as typed: a slip in a long word first, then two in a short name.
+const LIKENESS: [&str; 2] = ["0.6", "0.4"];
 
-/// Key of a row: whether the search was loose, its score, its doctor.
-type Key = (bool, i32, DoctorId);
+/// Key of a row: how many times the likeness was lowered, its score, its doctor.
+type Key = (usize, i32, DoctorId);
 
 /// One page of the doctors who match.
 pub(super) async fn search(
@@ -41,38 +41,56 @@ pub(super) async fn search(
         bound_to: &[&filter.encode_to_vec()],
     })?;
     let search = Search {
-        phrase: words.join(" "),
-        words,
+        queries: None,
         specialty: rules::equal_to(filter.specialty_code.as_ref()),
         city: rules::equal_to(filter.city.as_ref()),
         mode: filter.mode.and_then(ConsultationMode::from_wire),
         after: page.after.map(|(_, score, id)| (score, id)),
         limit: page.limit + 1,
     };
-    let (rows, loose) = find(app, &search, page.after.map(|(loose, ..)| loose)).await?;
-    let (rows, next_page_token) = page.close(rows, |(row, score)| (loose, *score, row.id))?;
+    let (rows, level) = find(app, search, &words, page.after.map(|(level, ..)| level)).await?;
+    let (rows, next_page_token) = page.close(rows, |(row, score)| (level, *score, row.id))?;
     let rows = rows.into_iter().map(|(row, _)| row).collect();
     Ok(pb::SearchDoctorsResponse { hits: hits(app, rows).await?, next_page_token })
 }
 
-/// The rows, and whether they were found by the loose search. The page before decides which of the
-/// two goes on.
+/// The rows, and how many times the likeness was lowered to find them. A further page goes on as
+/// the page before has found its rows.
 async fn find(
     app: &App,
-    search: &Search,
-    loose_before: Option<bool>,
-) -> Result<(Vec<(PublicRow, i32)>, bool)> {
-    if loose_before != Some(true) {
+    mut search: Search,
+    words: &[String],
+    level_before: Option<usize>,
+) -> Result<(Vec<(PublicRow, i32)>, usize)> {
+    if words.is_empty() {
+        return Ok((search.run(&mut *app.db.read().await?).await?, 0));
+    }
+    let levels = match level_before {
+        Some(level) => level..=level,
+        None => 0..=LIKENESS.len(),
+    };
+    for level in levels {
+        let terms = terms(app, words, level).await?;
+        if level > 0 && terms.iter().all(|term| term.meant.is_empty()) {
+            continue;
+        }
+        search.queries = Some(Queries::new(&terms));
         let rows = search.run(&mut *app.db.read().await?).await?;
-        if !rows.is_empty() || search.words.is_empty() || loose_before.is_some() {
-            return Ok((rows, false));
+        if !rows.is_empty() {
+            return Ok((rows, level));
         }
     }
-    let rows = app.db.transaction(async move |conn: &mut Conn| {
-        rows::set_likeness(conn, LOOSE).await?;
-        search.run(conn).await
-    });
-    Ok((rows.await?, true))
+    Ok((Vec::new(), 0))
+}
+
+/// The words as typed on level 0, with what they may have been meant to be on the others.
+async fn terms(app: &App, words: &[String], level: usize) -> Result<Vec<Term>> {
+    let Some(likeness) = level.checked_sub(1).and_then(|at| LIKENESS.get(at)) else {
+        let typed = |word: &String| Term { typed: word.clone(), meant: Vec::new() };
+        return Ok(words.iter().map(typed).collect());
+    };
+    let meant = async move |conn: &mut Conn| rows::meant(conn, words, likeness).await;
+    app.db.transaction(meant).await
 }
 
 async fn hits(app: &App, rows: Vec<PublicRow>) -> Result<Vec<pb::DoctorHit>> {

@@ -40,6 +40,50 @@ fn not_empty(field: &str, text: String) -> Result<String> {
     if text.is_empty() { Err(Error::field(field, "must not be empty")) } else { Ok(text) }
 }
 
+/// The words of a text without regard to case and accents, each once, in the order of the text.
+/// A word holds no white space and no ASCII punctuation.
+#[must_use]
+pub fn words(value: &str) -> Vec<String> {
+    let plain: String = value.nfkd().filter(|c| !is_accent(*c)).collect();
+    let lower = plain.to_lowercase();
+    let mut words: Vec<String> = Vec::new();
+    for word in lower.split(is_separator).filter(|word| !word.is_empty()) {
+        let word: String = word.chars().flat_map(letters).nfc().collect();
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words
+}
+
+/// Letters that Unicode does not take apart, as they are typed without their accent.
+fn letters(c: char) -> impl Iterator<Item = char> {
+    let plain = match c {
+        'ß' => "ss",
+        'æ' => "ae",
+        'œ' => "oe",
+        'ø' => "o",
+        'ł' => "l",
+        'đ' | 'ð' => "d",
+        'þ' => "th",
+        'ı' => "i",
+        _ => "",
+    };
+    let other = plain.is_empty().then_some(c);
+    plain.chars().chain(other)
+}
+
+fn is_accent(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}')
+}
+
+/// Signs that stand between words. Marks of Indic and other scripts belong to the word.
+fn is_separator(c: char) -> bool {
+    let sign = matches!(c, '\u{80}'..='\u{bf}' | '\u{2000}'..='\u{2bff}' | '\u{3000}'..='\u{303f}');
+    let sign = sign && !c.is_alphanumeric();
+    c.is_whitespace() || c.is_control() || c.is_ascii_punctuation() || sign || c == '।'
+}
+
 fn clean(field: &str, value: &str, allowed: impl Fn(char) -> bool) -> Result<String> {
     let text: String = value.trim().nfc().collect();
     let mut before = None;
@@ -103,6 +147,15 @@ mod tests {
     fn blocks_may_have_lines() {
         assert_eq!(block("bio", " one\r\n\ttwo ").unwrap(), "one\n\ttwo");
         assert!(block("bio", "one\u{7}two").is_err());
+    }
+
+    #[test]
+    fn words_lose_case_accents_and_signs() {
+        assert_eq!(words("Zoë  O’Brien-ŞAHİN, M.D."), ["zoe", "o", "brien", "sahin", "m", "d"]);
+        assert_eq!(words("Straße Łódź Ærø ﬁt"), ["strasse", "lodz", "aero", "fit"]);
+        assert_eq!(words("डॉ. शर्मा क्लिनिक।"), ["डॉ", "शर्मा", "क्लिनिक"]);
+        assert_eq!(words("Asha asha ASHA"), ["asha"]);
+        assert_eq!(words("% _ ' \\ ＇ … \0"), Vec::<String>::new());
     }
 
     #[test]

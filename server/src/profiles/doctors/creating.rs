@@ -1,7 +1,9 @@
 //! A doctor comes into being when the application is approved.
 
+use diesel::sql_types::Text;
 use diesel_async::RunQueryDsl;
 
+use super::index::Searched;
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
@@ -52,19 +54,32 @@ statement! {
         specialty_code: String, registration_number: String, registration_council: String,
         years_of_experience: i32, qualification: String, clinic_name: String,
         clinic_lines: List<String>, clinic_city: String, clinic_region: String,
-        clinic_postal_code: String, clinic_country_code: String, now: Time,
+        clinic_postal_code: String, clinic_country_code: String, now: Time, search_text: String,
     },
     "INSERT INTO doctors (id, given_name, family_name, mobile, specialty_code, \
         registration_number, registration_council, years_of_experience, qualification, \
         clinic_name, clinic_lines, clinic_city, clinic_region, clinic_postal_code, \
         clinic_country_code, created_at, updated_at, search_text) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, \
-        fold(concat_ws(' ', $2, $3, (SELECT name FROM specialties WHERE code = $5), $9, $10, $12)))";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)";
+
+    /// The name of a specialty.
+    SpecialtyName { code: String } -> Text, "SELECT name FROM specialties WHERE code = $1";
 }
 
 /// Makes an account a doctor, in the transaction of the approval. The role is granted elsewhere.
 pub async fn create_doctor(app: &App, conn: &mut Conn, doctor: NewDoctor) -> Result<()> {
     let id = doctor.id;
+    let specialty_name: String =
+        SpecialtyName { code: doctor.specialty_code.clone() }.get_result(conn).await?;
+    let searched = Searched {
+        given_name: &doctor.given_name,
+        family_name: &doctor.family_name,
+        specialty_name: &specialty_name,
+        qualification: &doctor.qualification,
+        clinic_name: &doctor.clinic_name,
+        clinic_city: &doctor.clinic_city,
+    };
+    let search_text = searched.index(conn).await?;
     let insert = InsertDoctor {
         id,
         given_name: doctor.given_name,
@@ -82,6 +97,7 @@ pub async fn create_doctor(app: &App, conn: &mut Conn, doctor: NewDoctor) -> Res
         clinic_postal_code: doctor.clinic_postal_code,
         clinic_country_code: doctor.clinic_country_code,
         now: app.clock.now(),
+        search_text,
     };
     insert.execute(conn).await?;
     app.events.emit(conn, changed("doctor.created", id)).await

@@ -5,6 +5,7 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::profiles::v1 as pb;
 
 use super::creating::changed;
+use super::index::Searched;
 use super::rows::{self, DoctorRow};
 use super::rules;
 use crate::app::App;
@@ -23,14 +24,12 @@ statement! {
         id: DoctorId, version: i32, bio: String, qualification: String, years_of_experience: i32,
         languages: List<String>, clinic_name: String, clinic_lines: List<String>,
         clinic_city: String, clinic_region: String, clinic_postal_code: String,
-        clinic_country_code: String, now: Time,
+        clinic_country_code: String, now: Time, search_text: String,
     },
     "UPDATE doctors SET bio = $3, qualification = $4, years_of_experience = $5, languages = $6, \
         clinic_name = $7, clinic_lines = $8, clinic_city = $9, clinic_region = $10, \
         clinic_postal_code = $11, clinic_country_code = $12, updated_at = $13, \
-        version = version + 1, \
-        search_text = fold(concat_ws(' ', given_name, family_name, \
-            (SELECT name FROM specialties WHERE code = specialty_code), $4, $7, $9)) \
+        version = version + 1, search_text = $14 \
      WHERE id = $1 AND version = $2";
 
     /// Removes all fees.
@@ -130,6 +129,15 @@ fn with_changes(
 }
 
 async fn store(conn: &mut Conn, row: &DoctorRow) -> Result<()> {
+    let searched = Searched {
+        given_name: &row.given_name,
+        family_name: &row.family_name,
+        specialty_name: &row.specialty_name,
+        qualification: &row.qualification,
+        clinic_name: &row.clinic_name,
+        clinic_city: &row.clinic_city,
+    };
+    let search_text = searched.index(conn).await?;
     let row = row.clone();
     let change = ChangeDoctor {
         id: row.id,
@@ -145,6 +153,7 @@ async fn store(conn: &mut Conn, row: &DoctorRow) -> Result<()> {
         clinic_postal_code: row.clinic_postal_code,
         clinic_country_code: row.clinic_country_code,
         now: row.updated_at,
+        search_text,
     };
     match change.execute(conn).await? {
         0 => Err(Error::of(Reason::EtagMismatch)),

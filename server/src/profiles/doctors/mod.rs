@@ -3,6 +3,7 @@
 mod creating;
 pub(super) mod editing;
 mod facts;
+mod index;
 mod rows;
 mod rules;
 
