@@ -23,8 +23,11 @@ pub(super) async fn confirm(
     let refused = || Error::of(Reason::InvalidCredentials);
     let id = links::named_by(&request.activation_token).ok_or_else(refused)?;
     let _lane = lanes.enter(id.as_bytes()).await?;
+    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
+        return Ok(answer);
+    }
     let (activation, account) = load(app, id, &request.activation_token).await?;
-    // A used or expired link is refused below, where a repeated call finds its first answer.
+    // A used or expired link is refused below, in the transaction that uses it.
     let hash = if activation.is_live(app.clock.now()) {
         password_of(app, &account, request.password.as_deref()).await?
     } else {

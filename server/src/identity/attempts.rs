@@ -24,7 +24,7 @@ use crate::statement;
 /// Lanes of one process. Two identifiers rarely share one.
 const LANES: usize = 256;
 /// How long an attempt waits for those before it in its lane.
-const LANE_WAIT: Duration = Duration::from_secs(3);
+const LANE_WAIT: Duration = Duration::from_secs(8);
 
 statement! {
     /// Counts an attempt and lets it pass; no row while the identifier is blocked.

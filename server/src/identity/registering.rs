@@ -102,22 +102,34 @@ pub(super) async fn register(
     rules::check_password(&request.password, &person.personal())?;
     let email_key = rules::email_key(&person.email);
     let lane = lanes.enter(email_key.as_bytes()).await?;
-    let hash = app.passwords.hash(&request.password).await?;
-    let answer = app
-        .once(caller, &request.request_id, &request, async |conn| {
-            let id = AccountId(app.ids.next());
-            let account = person.account(app, id, Some(hash.clone()), AccountState::Inactive);
-            if account.execute(conn).await? == 1 {
-                welcome_new(app, conn, id, &person).await?;
-            } else if let Some(known) = rows::lock_by_email(conn, email_key.clone()).await? {
-                tell_owner(app, conn, known, &person, &hash).await?;
-            }
-            Ok(pb::RegisterAccountResponse {})
-        })
-        .await;
+    let answer = match app.earlier(caller, &request.request_id, &request).await? {
+        Some(answer) => Ok(answer),
+        None => register_new(app, caller, &request, &person, email_key).await,
+    };
     drop(lane);
     tokio::time::sleep_until(began + next_beat(began.elapsed())).await;
     answer
+}
+
+async fn register_new(
+    app: &App,
+    caller: &Caller,
+    request: &pb::RegisterAccountRequest,
+    person: &NewPerson,
+    email_key: String,
+) -> Result<pb::RegisterAccountResponse> {
+    let hash = app.passwords.hash(&request.password).await?;
+    app.once(caller, &request.request_id, request, async |conn| {
+        let id = AccountId(app.ids.next());
+        let account = person.account(app, id, Some(hash.clone()), AccountState::Inactive);
+        if account.execute(conn).await? == 1 {
+            welcome_new(app, conn, id, person).await?;
+        } else if let Some(known) = rows::lock_by_email(conn, email_key.clone()).await? {
+            tell_owner(app, conn, known, person, &hash).await?;
+        }
+        Ok(pb::RegisterAccountResponse {})
+    })
+    .await
 }
 
 /// When an answer leaves that took this long: at the next multiple of [`PACE`].

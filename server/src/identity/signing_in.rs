@@ -63,13 +63,22 @@ async fn prove(app: &App, lanes: &Lanes, email_key: String, password: &str) -> R
     let mut account = account.ok_or_else(|| Error::of(Reason::InvalidCredentials))?;
     attempts::forget(&mut conn, &identifier).await?;
     drop(conn);
-    if let (true, Some(old)) = (verified.needs_rehash, account.password_hash.clone()) {
-        let new = app.passwords.hash(password).await?;
-        let mut conn = app.db.read().await?;
-        let rehash = RehashPassword { id: account.id, old, new: new.clone() };
-        if rehash.execute(&mut conn).await? == 1 {
-            account.password_hash = Some(new);
-        }
+    if verified.needs_rehash {
+        rehash(app, &mut account, password).await?;
     }
     Ok(account)
+}
+
+/// Stores a right password at today's cost. When the server is busy, the next sign-in does it.
+async fn rehash(app: &App, account: &mut AccountRow, password: &str) -> Result<()> {
+    let Some(old) = account.password_hash.clone() else { return Ok(()) };
+    let Ok(new) = app.passwords.hash(password).await else { return Ok(()) };
+    let mut conn = app.db.read().await?;
+    let rehash = RehashPassword { id: account.id, old, new: new.clone() };
+    if rehash.execute(&mut conn).await? == 0 {
+        // Another replica was faster, or the password has just been changed: judge it again.
+        return Err(Error::unavailable());
+    }
+    account.password_hash = Some(new);
+    Ok(())
 }

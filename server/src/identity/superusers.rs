@@ -54,7 +54,7 @@ pub async fn first_login(app: &App) -> Result<Option<FirstLogin>> {
     let hash = app.passwords.hash(&password).await?;
     let made =
         app.db.transaction(async |conn| insert(app, conn, &person, hash.clone()).await).await?;
-    Ok(made.then(|| FirstLogin { email: person.email, password }))
+    Ok(made.then_some(FirstLogin { email: person.email, password }))
 }
 
 /// Makes a superuser. The owner of an existing account becomes one when the password is theirs,

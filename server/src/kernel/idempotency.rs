@@ -59,15 +59,10 @@ impl App {
         A: Message + Default,
         for<'r> F: AsyncFnOnce(&'r mut Conn) -> Result<A> + Work<'r, A> + Clone + Send,
     {
-        let request_id = uuid_from_wire("request_id", request_id)?;
-        let key = Key {
-            principal: caller.account().map_or(Uuid::nil(), |account| account.0),
-            method: caller.method,
-            request_id,
-        };
+        let key = Key::new(caller, request_id)?;
         let bytes = request.encode_to_vec();
         let fingerprint = self.keys.macs.sign(Purpose::RequestFingerprint, &bytes).to_vec();
-        caller.trail.is_about_request(request_id);
+        caller.trail.is_about_request(key.request_id);
         let (app, key, fingerprint) = (self, &key, &fingerprint);
         self.db
             .transaction(async move |conn: &mut Conn| {
@@ -82,6 +77,24 @@ impl App {
             })
             .await
     }
+
+    /// The answer that this very request got before, if it did. For work that is costly before
+    /// its transaction begins; [`once`](Self::once) still decides.
+    pub async fn earlier<Q: Message, A: Message + Default>(
+        &self,
+        caller: &Caller,
+        request_id: &str,
+        request: &Q,
+    ) -> Result<Option<A>> {
+        let key = Key::new(caller, request_id)?;
+        let mut conn = self.db.read().await?;
+        let Some((stored, Some(sealed))) = key.stored(&mut conn).await? else { return Ok(None) };
+        let bytes = request.encode_to_vec();
+        if !self.keys.macs.verify(Purpose::RequestFingerprint, &bytes, &stored) {
+            return Ok(None);
+        }
+        key.open(self, &sealed).map(Some)
+    }
 }
 
 /// Whose call, of which method.
@@ -92,6 +105,14 @@ struct Key {
 }
 
 impl Key {
+    fn new(caller: &Caller, request_id: &str) -> Result<Self> {
+        Ok(Self {
+            principal: caller.account().map_or(Uuid::nil(), |account| account.0),
+            method: caller.method,
+            request_id: uuid_from_wire("request_id", request_id)?,
+        })
+    }
+
     async fn claim(&self, conn: &mut Conn, fingerprint: &[u8], now: Time) -> Result<bool> {
         let claim = Claim {
             principal: self.principal,
@@ -119,19 +140,29 @@ impl Key {
         conn: &mut Conn,
         fingerprint: &[u8],
     ) -> Result<A> {
-        let Self { principal, method, request_id } = *self;
-        let first: Option<(Vec<u8>, Option<Vec<u8>>)> =
-            FirstAnswer { principal, method: method.to_owned(), request_id }
-                .get_result(conn)
-                .await
-                .optional()?;
         // Swept away between the claim and this read: the client may simply repeat.
-        let Some((stored, Some(sealed))) = first else { return Err(Error::unavailable()) };
+        let Some((stored, Some(sealed))) = self.stored(conn).await? else {
+            return Err(Error::unavailable());
+        };
         if stored != fingerprint {
             return Err(Error::of(Reason::RequestIdReused));
         }
-        let sealing = app.keys.macs.sealing_key(Purpose::StoredAnswer);
-        let bytes = sealing.open(&sealed, &self.aad()).map_err(Error::internal)?;
+        self.open(app, &sealed)
+    }
+
+    /// Fingerprint and sealed answer of the first call.
+    async fn stored(&self, conn: &mut Conn) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
+        let Self { principal, method, request_id } = *self;
+        let first = FirstAnswer { principal, method: method.to_owned(), request_id };
+        Ok(first.get_result(conn).await.optional()?)
+    }
+
+    fn open<A: Message + Default>(&self, app: &App, sealed: &[u8]) -> Result<A> {
+        let bytes = app
+            .keys
+            .macs
+            .open(Purpose::StoredAnswer, sealed, &self.aad())
+            .map_err(Error::internal)?;
         A::decode(bytes.as_slice()).map_err(Error::internal)
     }
 
