@@ -1,9 +1,12 @@
 -- The feed. An event is written in the transaction of its change. xid is that
--- transaction: readers take only what is below the oldest running one, ordered
--- by (xid, seq), so no event can appear behind a position already passed.
+-- transaction, or the newest one that had ended when the event was written, if
+-- that is higher. Readers take only what is below the oldest running one,
+-- ordered by (xid, seq): no event can appear behind a position already passed,
+-- and a change that waited for another one comes after it.
 CREATE TABLE events (
     id uuid PRIMARY KEY,
-    xid bigint NOT NULL DEFAULT (pg_current_xact_id()::text::bigint),
+    xid bigint NOT NULL DEFAULT greatest(pg_current_xact_id()::text::bigint,
+        pg_snapshot_xmax(pg_current_snapshot())::text::bigint - 1),
     seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     created_at timestamptz NOT NULL,
     event_type text NOT NULL,

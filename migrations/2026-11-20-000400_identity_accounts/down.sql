@@ -1,6 +1,6 @@
 DROP TABLE sign_in_failures;
 DROP TABLE refresh_tokens;
 DROP TABLE sessions;
-DROP TABLE activation_tokens;
+DROP TABLE activations;
 DROP TABLE account_roles;
 DROP TABLE accounts;

@@ -27,15 +27,17 @@ CREATE TABLE account_roles (
 );
 CREATE INDEX account_roles_role ON account_roles (role, account_id);
 
--- Links that activate an account or accept an invitation. Hashed, used once.
-CREATE TABLE activation_tokens (
-    token_hash bytea PRIMARY KEY,
+-- Mailed links that activate an account or accept an invitation. The token in
+-- the link is this id and a keyed hash over the row, so it is stored nowhere.
+CREATE TABLE activations (
+    id uuid PRIMARY KEY,
     account_id uuid NOT NULL REFERENCES accounts ON DELETE CASCADE,
     expires_at timestamptz NOT NULL,
+    -- Used, or replaced by a newer link.
     used_at timestamptz,
     created_at timestamptz NOT NULL
 );
-CREATE INDEX activation_tokens_account ON activation_tokens (account_id);
+CREATE INDEX activations_account ON activations (account_id);
 
 CREATE TABLE sessions (
     id uuid PRIMARY KEY,
@@ -59,10 +61,12 @@ CREATE TABLE refresh_tokens (
 );
 CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
 
--- Failed sign-ins by keyed hash of the identifier, known or unknown alike.
+-- Failed sign-ins by keyed hash of the identifier, known or unknown alike. An
+-- attempt counts before its password is looked at; a right one removes the row.
 CREATE TABLE sign_in_failures (
     identifier bytea PRIMARY KEY,
-    failures integer NOT NULL,
-    window_started_at timestamptz NOT NULL,
+    attempts timestamptz[] NOT NULL,
+    last_attempt_at timestamptz NOT NULL,
     blocked_until timestamptz
 );
+CREATE INDEX sign_in_failures_age ON sign_in_failures (last_attempt_at);

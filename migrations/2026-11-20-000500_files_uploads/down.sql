@@ -1,2 +1,3 @@
+DROP TABLE unclaimed_objects;
 DROP TABLE uploads;
 DROP TABLE files;

@@ -24,4 +24,12 @@ CREATE TABLE uploads (
     created_at timestamptz NOT NULL
 );
 CREATE INDEX uploads_open ON uploads (owner_id) WHERE state = 'open';
-CREATE INDEX uploads_lapsed ON uploads (expires_at) WHERE state = 'open';
+CREATE INDEX uploads_lapsed ON uploads (expires_at);
+
+-- Objects of the file store that belong to no file (yet): a key is written here
+-- before its bytes, and goes in the transaction that makes the file. What a
+-- crash leaves behind is swept.
+CREATE TABLE unclaimed_objects (
+    storage_key text PRIMARY KEY,
+    created_at timestamptz NOT NULL
+);

@@ -27,6 +27,8 @@ CREATE TABLE applications (
     requested_changes jsonb NOT NULL DEFAULT '{}',
     rejection_reason text NOT NULL DEFAULT '',
     reviewed_by uuid,
+    -- Its place in the queue: when it was last submitted, or started.
+    waiting_since timestamptz NOT NULL,
     submitted_at timestamptz,
     reviewed_at timestamptz,
     version integer NOT NULL DEFAULT 1,
@@ -35,7 +37,8 @@ CREATE TABLE applications (
 );
 -- A rejected applicant may start anew; otherwise there is one application.
 CREATE UNIQUE INDEX applications_one_open ON applications (account_id) WHERE status <> 'rejected';
-CREATE INDEX applications_queue ON applications (status, submitted_at, id);
+CREATE INDEX applications_queue ON applications (status, waiting_since, id);
+CREATE INDEX applications_all ON applications (waiting_since, id);
 
 CREATE TABLE application_documents (
     application_id uuid NOT NULL REFERENCES applications ON DELETE CASCADE,

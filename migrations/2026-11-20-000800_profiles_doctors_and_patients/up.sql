@@ -6,8 +6,8 @@ CREATE TABLE patients (
     given_name text NOT NULL,
     family_name text NOT NULL,
     birth_date date,
-    gender text NOT NULL DEFAULT 'unspecified'
-        CHECK (gender IN ('unspecified', 'female', 'male', 'other', 'unknown')),
+    -- Null: not said.
+    gender text CHECK (gender IN ('female', 'male', 'other', 'unknown')),
     phone text NOT NULL DEFAULT '',
     time_zone text NOT NULL DEFAULT 'Asia/Kolkata',
     version integer NOT NULL DEFAULT 1,
@@ -35,13 +35,14 @@ CREATE TABLE doctors (
     clinic_postal_code text NOT NULL DEFAULT '',
     clinic_country_code text NOT NULL DEFAULT '',
     available_for_booking boolean NOT NULL DEFAULT true,
-    -- Name, specialty, qualification and clinic, folded: what a search matches.
+    -- The words of name (A), specialty (B), qualification and clinic (C), folded:
+    -- a tsvector in its text form.
     search_text text NOT NULL,
     version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
-CREATE INDEX doctors_search ON doctors USING gin (search_text gin_trgm_ops);
+CREATE INDEX doctors_search ON doctors USING gin ((search_text::tsvector));
 CREATE INDEX doctors_specialty ON doctors (specialty_code, id);
 CREATE INDEX doctors_city ON doctors (fold(clinic_city), id);
 
@@ -52,3 +53,15 @@ CREATE TABLE doctor_fees (
     minor_units bigint NOT NULL CHECK (minor_units >= 0),
     PRIMARY KEY (doctor_id, mode)
 );
+CREATE INDEX doctor_fees_mode ON doctor_fees (mode, doctor_id);
+
+-- Every word that a doctor was ever found by: what a mistyped word is compared
+-- with. Far fewer than doctors, so that likeness is cheap to work out.
+CREATE TABLE doctor_words (
+    word text PRIMARY KEY
+);
+CREATE INDEX doctor_words_likeness ON doctor_words USING gin (word gin_trgm_ops);
+
+-- The directory hides doctors whose account is blocked. There are few, so a
+-- search looks them up once instead of looking at every account.
+CREATE INDEX accounts_not_active ON accounts (id) WHERE state <> 'active';

@@ -16,6 +16,9 @@ CREATE TABLE visit_notes (
 CREATE INDEX visit_notes_patient ON visit_notes (patient_id, id);
 CREATE INDEX visit_notes_doctor ON visit_notes (doctor_id, id);
 
+-- No note is ever deleted: the server may add, rewrite (drafts) and read them.
+REVOKE DELETE ON visit_notes FROM clinicd_app;
+
 -- A signed note never changes, whoever asks.
 CREATE FUNCTION visit_notes_keep_signed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

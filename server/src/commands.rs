@@ -174,14 +174,13 @@ async fn watch(cluster: Cluster, dir: PathBuf, stop: CancellationToken) {
         let Some(failure) = cluster.as_ref().and_then(Cluster::failure) else { continue };
         tracing::error!(error = %failure, "the embedded database died; starting it again");
         let options = embedded::Options::durable(dir.join("pg"));
-        match tokio::task::spawn_blocking(move || embedded::ensure(&options)).await {
-            Ok(Ok(again)) => cluster = Some(again),
-            _ => {
-                tracing::error!("the embedded database does not start; stopping");
-                stop.cancel();
-                return;
-            }
-        }
+        let started = tokio::task::spawn_blocking(move || embedded::ensure(&options)).await;
+        let Ok(Ok(again)) = started else {
+            tracing::error!("the embedded database does not start; stopping");
+            stop.cancel();
+            return;
+        };
+        cluster = Some(again);
     }
 }
 

@@ -7,12 +7,20 @@
 //! owner writes a table.
 
 pub mod app;
+pub mod appointments;
+pub mod audit;
 pub mod commands;
 pub mod config;
+pub mod directory;
+pub mod feed;
 pub mod files;
 pub mod identity;
+pub mod journals;
 pub mod kernel;
+pub mod notifications;
+pub mod onboarding;
 pub mod prescriptions;
+pub mod profiles;
 pub mod schema;
 pub mod serve;
 pub mod work;

@@ -28,8 +28,8 @@ diesel::table! {
 }
 
 diesel::table! {
-    activation_tokens (token_hash) {
-        token_hash -> Bytea,
+    activations (id) {
+        id -> Uuid,
         account_id -> Uuid,
         expires_at -> Timestamptz,
         used_at -> Nullable<Timestamptz>,
@@ -69,6 +69,7 @@ diesel::table! {
         requested_changes -> Jsonb,
         rejection_reason -> Text,
         reviewed_by -> Nullable<Uuid>,
+        waiting_since -> Timestamptz,
         submitted_at -> Nullable<Timestamptz>,
         reviewed_at -> Nullable<Timestamptz>,
         version -> Int4,
@@ -134,6 +135,12 @@ diesel::table! {
         mode -> Text,
         currency_code -> Text,
         minor_units -> Int8,
+    }
+}
+
+diesel::table! {
+    doctor_words (word) {
+        word -> Text,
     }
 }
 
@@ -231,7 +238,7 @@ diesel::table! {
         given_name -> Text,
         family_name -> Text,
         birth_date -> Nullable<Date>,
-        gender -> Text,
+        gender -> Nullable<Text>,
         phone -> Text,
         time_zone -> Text,
         version -> Int4,
@@ -263,6 +270,7 @@ diesel::table! {
         patient_id -> Uuid,
         prescriber_id -> Uuid,
         body_text -> Text,
+        printed -> Jsonb,
         created_at -> Timestamptz,
     }
 }
@@ -320,8 +328,8 @@ diesel::table! {
 diesel::table! {
     sign_in_failures (identifier) {
         identifier -> Bytea,
-        failures -> Int4,
-        window_started_at -> Timestamptz,
+        attempts -> Array<Nullable<Timestamptz>>,
+        last_attempt_at -> Timestamptz,
         blocked_until -> Nullable<Timestamptz>,
     }
 }
@@ -340,6 +348,13 @@ diesel::table! {
         request_id -> Uuid,
         fingerprint -> Bytea,
         answer -> Nullable<Bytea>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    unclaimed_objects (storage_key) {
+        storage_key -> Text,
         created_at -> Timestamptz,
     }
 }
@@ -374,7 +389,7 @@ diesel::table! {
 }
 
 diesel::joinable!(account_roles -> accounts (account_id));
-diesel::joinable!(activation_tokens -> accounts (account_id));
+diesel::joinable!(activations -> accounts (account_id));
 diesel::joinable!(application_documents -> applications (application_id));
 diesel::joinable!(application_documents -> files (file_id));
 diesel::joinable!(applications -> accounts (account_id));
@@ -401,13 +416,14 @@ diesel::joinable!(visit_notes -> patients (patient_id));
 diesel::allow_tables_to_appear_in_same_query!(
     account_roles,
     accounts,
-    activation_tokens,
+    activations,
     application_documents,
     applications,
     appointments,
     audit_chain,
     audit_entries,
     doctor_fees,
+    doctor_words,
     doctors,
     events,
     files,
@@ -424,6 +440,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sign_in_failures,
     specialties,
     stored_answers,
+    unclaimed_objects,
     uploads,
     visit_notes,
 );

@@ -10,6 +10,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
+use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
+use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
+use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -19,16 +23,37 @@ use tonic_web::GrpcWebLayer;
 use tower::Layer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use clinicd_proto::appointments::v1::appointment_service_server::AppointmentServiceServer;
+use clinicd_proto::appointments::v1::availability_service_server::AvailabilityServiceServer;
+use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceServer;
+use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
+use clinicd_proto::files::v1::file_service_server::FileServiceServer;
+use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
+use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
+use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
+use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
+use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
+use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
+use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
+use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
+
 use crate::app::App;
+
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
-use crate::work;
+use crate::{
+    appointments, audit, directory, feed, files, identity, journals, onboarding, prescriptions,
+    profiles, work,
+};
 
 /// Largest request message of most services, in bytes.
 const MESSAGE_LIMIT: usize = 64 * 1024;
 /// Largest request message of uploads: a part of 512 KiB and its envelope.
 const UPLOAD_LIMIT: usize = 512 * 1024 + 4 * 1024;
+/// Largest request message of notes and prescriptions, in bytes: every field as long as its rule
+/// allows, in four-byte characters.
+const CLINICAL_LIMIT: usize = 704 * 1024;
 /// Calls in flight that one connection may have.
 const STREAMS_PER_CONNECTION: u32 = 100;
 /// How long calls in flight may take to end after the server was told to stop.
@@ -102,9 +127,9 @@ pub async fn start(
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let sessions = Sessions::new(lookup);
-    let gate = AccessLayer { app: app.clone(), rules, sessions };
+    let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone() };
     let (health, health_service) = tonic_health::server::health_reporter();
-    let routes = rooms(&app).add_service(health_service);
+    let routes = rooms(&app, sessions).add_service(health_service);
     let routes = reflection(&app, routes)?;
     let grpc = GrpcWebLayer::new().layer(gate.layer(routes.prepare()));
     let router = Router::new()
@@ -156,9 +181,34 @@ pub async fn start(
 }
 
 /// One line per service.
-fn rooms(app: &App) -> Routes {
-    let _ = (app, MESSAGE_LIMIT, UPLOAD_LIMIT);
+fn rooms(app: &App, sessions: Sessions) -> Routes {
+    macro_rules! service {
+        ($server:ident, $service:ty, $limit:expr) => {{
+            type Service = $service;
+            $server::new(Service { app: app.clone() }).max_decoding_message_size($limit)
+        }};
+    }
+    let files = FileServiceServer::new(files::Service::new(app.clone()));
+    let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
+    let auth = AuthServiceServer::new(identity::Auth::new(app.clone()));
     Routes::default()
+        .add_service(auth.max_decoding_message_size(MESSAGE_LIMIT))
+        .add_service(service!(AccountServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(service!(UserAdminServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(service!(StaffServiceServer, identity::Service, MESSAGE_LIMIT))
+        .add_service(files.max_decoding_message_size(UPLOAD_LIMIT))
+        .add_service(service!(OnboardingServiceServer, onboarding::Service, MESSAGE_LIMIT))
+        .add_service(service!(ModerationServiceServer, onboarding::Service, MESSAGE_LIMIT))
+        .add_service(service!(DoctorProfileServiceServer, profiles::Service, MESSAGE_LIMIT))
+        .add_service(service!(PatientServiceServer, profiles::Service, MESSAGE_LIMIT))
+        .add_service(service!(DirectoryServiceServer, directory::Service, MESSAGE_LIMIT))
+        .add_service(service!(ScheduleServiceServer, appointments::Service, MESSAGE_LIMIT))
+        .add_service(service!(AvailabilityServiceServer, appointments::Service, MESSAGE_LIMIT))
+        .add_service(service!(AppointmentServiceServer, appointments::Service, MESSAGE_LIMIT))
+        .add_service(service!(VisitNoteServiceServer, journals::Service, CLINICAL_LIMIT))
+        .add_service(service!(PrescriptionServiceServer, prescriptions::Service, CLINICAL_LIMIT))
+        .add_service(service!(AuditServiceServer, audit::Service, MESSAGE_LIMIT))
+        .add_service(feed.max_decoding_message_size(MESSAGE_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.
@@ -208,7 +258,7 @@ fn cors(app: &App) -> Result<CorsLayer, ServeError> {
             header("grpc-status-details-bin"),
             header("x-request-id"),
         ])
-        .max_age(Duration::from_secs(7_200)))
+        .max_age(Duration::from_hours(2)))
 }
 
 async fn tls(app: &App) -> Result<Option<ServerTlsConfig>, ServeError> {

@@ -1,32 +1,76 @@
 //! All work outside requests: every job kind, every subscription, every schedule, in one list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
-use crate::kernel::jobs::{Kind, Schedule, Worker};
+use crate::kernel::idempotency::ForgetAnswers;
+use crate::kernel::jobs::{ForgetJobs, Kind, NewJob, Schedule, Worker};
+use crate::onboarding::jobs as onboarding;
+use crate::{appointments, files, prescriptions};
 
 /// How often the clock is set by the database's.
-const CLOCK_PERIOD: std::time::Duration = std::time::Duration::from_secs(60);
+const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
-    [].into()
+    [
+        Kind::of::<ForgetAnswers>(),
+        Kind::of::<ForgetJobs>(),
+        Kind::of::<identity::SendActivation>(),
+        Kind::of::<identity::SendInvitation>(),
+        Kind::of::<identity::SendAccountExists>(),
+        Kind::of::<identity::SendWelcome>(),
+        Kind::of::<identity::SendAdminGranted>(),
+        Kind::of::<identity::SweepFailures>(),
+        Kind::of::<files::jobs::Sweep>(),
+        Kind::of::<onboarding::MailStatus>(),
+        Kind::of::<onboarding::TextStatus>(),
+        Kind::of::<appointments::jobs::TellBooked>(),
+        Kind::of::<appointments::jobs::TellCancelled>(),
+        Kind::of::<prescriptions::jobs::MailIssued>(),
+    ]
+    .into()
 }
 
 /// Who reacts to which event.
 #[must_use]
 pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
-    vec![]
+    vec![
+        ("account.activated", identity::SendWelcome::on),
+        ("account.admin_granted", identity::SendAdminGranted::on),
+        ("application.submitted", onboarding::MailStatus::on),
+        ("application.submitted", onboarding::TextStatus::on),
+        ("application.changes_requested", onboarding::MailStatus::on),
+        ("application.changes_requested", onboarding::TextStatus::on),
+        ("application.approved", onboarding::MailStatus::on),
+        ("application.approved", onboarding::TextStatus::on),
+        ("application.rejected", onboarding::MailStatus::on),
+        ("application.rejected", onboarding::TextStatus::on),
+        ("appointment.booked", appointments::jobs::TellBooked::on),
+        ("appointment.cancelled", appointments::jobs::TellCancelled::on),
+        ("prescription.issued", prescriptions::jobs::MailIssued::on),
+    ]
 }
 
 /// What comes back by the clock.
 fn schedules() -> Arc<[Schedule]> {
-    [].into()
+    let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
+    [
+        in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
+        in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
+        in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
+        in_utc("identity.sweep_failures", "30 3 * * *", || {
+            NewJob::now(&identity::SweepFailures {})
+        }),
+    ]
+    .into()
 }
 
 /// The worker of this process.

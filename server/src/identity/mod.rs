@@ -1,36 +1,96 @@
 //! Accounts, credentials and sessions: who a person is and how they prove it.
+//!
+//! Owns `accounts`, `account_roles`, `activations`, `sessions`, `refresh_tokens` and
+//! `sign_in_failures`. What holds at any time:
+//! * One account per address, whatever its case. No answer of a public method, nor its time, tells
+//!   whether an address has one.
+//! * Only an active account signs in or has a working session.
+//! * No password, token or code can be read from the database: passwords are Argon2id hashes,
+//!   refresh tokens SHA-256 hashes, the tokens of mailed links are made again from a key that is
+//!   not in the database.
+//! * A refresh token is exchanged once; one that comes back ends its session.
+//! * Of one identifier at most five wrong passwords are looked at within ten minutes.
+//!
+//! Events: `account.registered`, `account.activated`, `account.admin_granted`,
+//! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
 
+mod activating;
+mod admins;
+mod attempts;
+pub mod jobs;
+mod links;
 pub mod passwords;
+mod registering;
+mod rows;
+mod rules;
+mod service;
+mod sessions;
+mod signing_in;
+mod staff;
+mod superusers;
 
-use diesel_async::AsyncPgConnection;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use diesel_async::RunQueryDsl;
+
+pub use service::{Auth, Service};
+pub use sessions::session_facts;
+pub use superusers::{FirstLogin, create_superuser, first_login};
 
 use crate::app::App;
-use crate::kernel::access::SessionFacts;
+use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
-use crate::kernel::kinds::SessionId;
+use crate::kernel::kinds::{AccountId, Role};
 
-/// What a fresh development installation signs in with.
-pub struct FirstLogin {
-    /// Address.
-    pub email: String,
-    /// Password.
-    pub password: String,
-}
-
-/// Placeholder.
-pub async fn first_login(_app: &App) -> Result<Option<FirstLogin>> {
-    Ok(None)
-}
-/// Placeholder.
-pub async fn create_superuser(_app: &App, _email: &str, _password: &str) -> Result<()> {
+/// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
+/// registration and the command line. A staff role shortens the sessions that the account has to
+/// the life of staff sessions.
+pub async fn grant_role(
+    app: &App,
+    conn: &mut Conn,
+    account: AccountId,
+    role: Role,
+    by: Option<AccountId>,
+) -> Result<()> {
+    let now = app.clock.now();
+    if (rows::InsertRole { account, role, by, now }).execute(conn).await? == 0 {
+        return Ok(());
+    }
+    rows::TouchAccount { id: account, now }.execute(conn).await?;
+    if rules::is_staff(role) {
+        let seconds = rules::STAFF_LIFE.absolute;
+        sessions::ShortenSessions { account, seconds }.execute(conn).await?;
+    }
     Ok(())
 }
-/// Placeholder.
-pub fn session_facts(
-    _conn: &mut AsyncPgConnection,
-    _id: SessionId,
-) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
-    async { Ok(None) }.boxed()
+
+/// Notes whether the account has an onboarding application that is not approved yet: doctor-side
+/// methods then say so when they refuse it.
+pub async fn set_applicant(
+    _app: &App,
+    conn: &mut Conn,
+    account: AccountId,
+    applicant: bool,
+) -> Result<()> {
+    rows::SetApplicant { id: account, applicant }.execute(conn).await?;
+    Ok(())
+}
+
+/// How to reach the owner of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Mail address.
+    pub email: String,
+    /// Given and family name.
+    pub name: String,
+    /// Preferred language, a BCP 47 tag.
+    pub language: String,
+}
+
+/// How to reach the owner of an account; none when there is no such account.
+pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
+    let account = rows::find(conn, account).await?;
+    Ok(account.map(|row| Contact {
+        name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
+        email: row.email,
+        language: row.language,
+    }))
 }

@@ -17,6 +17,7 @@ use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use crate::kernel::crypto::Random;
+use crate::kernel::error::{Error, Reason};
 
 /// Fewest code points of a password beside a second factor (NIST SP 800-63B).
 pub const MIN_LENGTH: usize = 8;
@@ -100,6 +101,22 @@ pub enum PasswordError {
     /// The configured costs are not possible, or the hashing task died: a fault of the server.
     #[error("password hashing failed")]
     Failed,
+}
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::TooShort(least) => Self::of(Reason::WeakPassword)
+                .and_field("password", format!("must have at least {least} characters"))
+                .caused_by(error),
+            PasswordError::TooLong => Self::of(Reason::WeakPassword)
+                .and_field("password", format!("must have at most {MAX_LENGTH} characters"))
+                .caused_by(error),
+            PasswordError::WeakPassword => Self::of(Reason::WeakPassword).caused_by(error),
+            PasswordError::Busy => Self::unavailable().caused_by(error),
+            PasswordError::BadHash | PasswordError::Failed => Self::internal(error),
+        }
+    }
 }
 
 /// What a check of a password found.

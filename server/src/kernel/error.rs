@@ -85,6 +85,10 @@ impl Error {
 
     /// Adds what the reason's documentation promises as metadata.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "numbers, ids and texts are passed as they are"
+    )]
     pub fn with(mut self, key: &'static str, value: impl ToString) -> Self {
         self.metadata.push((key, value.to_string()));
         self
@@ -156,7 +160,8 @@ pub fn code_of(reason: Reason) -> Code {
         | Reason::UploadOffset
         | Reason::UploadIncomplete
         | Reason::ApplicationIncomplete
-        | Reason::FontMissing => Code::FailedPrecondition,
+        | Reason::FontMissing
+        | Reason::ContentErased => Code::FailedPrecondition,
         Reason::TooManyAttempts
         | Reason::RateLimited
         | Reason::MessageTooLarge

@@ -1,9 +1,22 @@
 //! The feed: every change is one event, written in the transaction of the change, together with
 //! the jobs of those who subscribed to it.
 //!
-//! The order is gap-free (guarantee G3): an event carries its transaction, and readers take only
-//! what lies below the oldest transaction that still runs, so no event can appear behind a
-//! position that a reader has passed.
+//! The order is gap-free (guarantee G3). An event carries its transaction's number, and readers
+//! take only what lies below the oldest transaction that still runs, so no event can appear behind
+//! a position that a reader has passed. The number is raised to the newest transaction that had
+//! ended when the event was written: so a change that waited for another one (a lock, a unique
+//! key) comes after it in the feed, although its transaction may have begun first. This holds for
+//! events that are written by a statement of their own, as [`Events::emit`] does.
+//!
+//! Limits, for operators:
+//! - Any transaction of the whole cluster that has written something and does not end (another
+//!   database, a forgotten prepared transaction, a long `CREATE INDEX`) holds the feed up. It loses
+//!   nothing. The server's own transactions have time-outs.
+//! - The numbers belong to the cluster. A dump restored into a new cluster starts with low ones:
+//!   its old events would stay invisible and its new ones would sort before them, and the audit
+//!   chain would not go on. Before the first start raise the new cluster's counter above
+//!   `max(xid)` of `events` and `audit_entries` with `pg_resetwal -x` and `-e`. A base backup, a
+//!   standby and `pg_upgrade` keep the numbers.
 
 use std::sync::Arc;
 
@@ -72,9 +85,25 @@ pub struct Events {
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("subscriptions", &self.subscriptions.len()).finish()
+        f.debug_struct("Events")
+            .field("subscriptions", &self.subscriptions.len())
+            .finish_non_exhaustive()
     }
 }
+
+/// Columns of [`FeedRow`] as SQL types.
+type FeedSql = (
+    sql_types::Uuid,
+    sql_types::BigInt,
+    sql_types::BigInt,
+    sql_types::Timestamptz,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Uuid,
+    sql_types::Nullable<sql_types::Uuid>,
+    sql_types::Nullable<sql_types::Uuid>,
+    sql_types::Nullable<sql_types::Uuid>,
+);
 
 statement! {
     /// Writes an event; the transaction and the sequence come from the database.
@@ -85,20 +114,35 @@ statement! {
     "INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, account_id, \
         patient_id, doctor_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
-    /// Events after a position that no running transaction can still precede.
-    EventsAfter { xid: i64, seq: i64, kinds: List<ResourceKind>, limit: i64 }
-        -> (
-            sql_types::Uuid, sql_types::BigInt, sql_types::BigInt, sql_types::Timestamptz,
-            sql_types::Text, sql_types::Text, sql_types::Uuid,
-            sql_types::Nullable<sql_types::Uuid>, sql_types::Nullable<sql_types::Uuid>,
-            sql_types::Nullable<sql_types::Uuid>,
-        ),
-    "SELECT id, xid, seq, created_at, event_type, resource_kind, resource_id, account_id, \
-        patient_id, doctor_id FROM events \
-     WHERE (xid, seq) > ($1, $2) \
-       AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-       AND (cardinality($3::text[]) = 0 OR resource_kind = ANY ($3)) \
-     ORDER BY xid, seq LIMIT $4";
+    /// Looks at up to `scan` events after a position that no running transaction can still
+    /// precede, and gives those that the viewer may see. Where fewer than `limit` are found, a last
+    /// row that is not for the viewer tells how far it looked.
+    EventsAfter {
+        xid: i64, seq: i64, scan: i64, kinds: List<ResourceKind>, everything: bool, account: Uuid,
+        doctor: bool, staff: List<ResourceKind>, limit: i64,
+    } -> (sql_types::Bool, FeedSql),
+    "WITH scanned AS ( \
+        SELECT id, xid, seq, created_at, event_type, resource_kind, resource_id, account_id, \
+            patient_id, doctor_id \
+        FROM events \
+        WHERE (xid, seq) > ($1, $2) \
+          AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
+        ORDER BY xid, seq LIMIT $3), \
+     visible AS ( \
+        SELECT * FROM scanned \
+        WHERE (cardinality($4::text[]) = 0 OR resource_kind = ANY ($4)) \
+          AND ($5 OR resource_kind = ANY ($8) OR account_id = $6 OR ($7 AND doctor_id = $6) \
+            OR patient_id IN (SELECT p.id FROM patients p WHERE p.account_id = $6)) \
+        ORDER BY xid, seq LIMIT $9) \
+     SELECT true, * FROM visible \
+     UNION ALL \
+     (SELECT false, * FROM scanned WHERE (SELECT count(*) FROM visible) < $9 \
+      ORDER BY xid DESC, seq DESC LIMIT 1) \
+     ORDER BY xid, seq";
+
+    /// Whether readers may have come as far as this transaction.
+    IsReadable { xid: i64 } -> sql_types::Bool,
+    "SELECT $1 < pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
 
     /// The position of the newest event that readers may take.
     FeedEnd {} -> (sql_types::BigInt, sql_types::BigInt),
@@ -189,15 +233,68 @@ impl FeedRow {
     }
 }
 
-/// Reads up to `limit` events after a position, in feed order; all kinds when `kinds` is empty.
+/// Events looked at by one read; it bounds the cost for a viewer who sees few of them.
+const SCAN: i64 = 5_000;
+
+/// Who reads, and so what is shown. Judged anew by every read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    /// Sees what concerns this account and the patients that belong to it.
+    pub account: AccountId,
+    /// Sees as well what concerns the doctor of the same id.
+    pub doctor: bool,
+    /// Sees all events of these kinds.
+    pub staff: Vec<ResourceKind>,
+    /// Sees all events.
+    pub everything: bool,
+}
+
+impl Viewer {
+    /// A reader inside the server.
+    pub const SERVER: Self = Self {
+        account: AccountId(Uuid::nil()),
+        doctor: false,
+        staff: Vec::new(),
+        everything: true,
+    };
+}
+
+/// What one read has found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Events for the viewer, in feed order.
+    pub events: Vec<FeedRow>,
+    /// Everything up to here has been looked at, also what the viewer may not see.
+    pub position: Position,
+    /// Nothing lies behind that position at this moment.
+    pub is_end: bool,
+}
+
+/// Reads up to `limit` events after a position, in feed order; all kinds when `kinds` is empty. It
+/// looks at no more than a few thousand events, so that it may find none although there are more.
 pub async fn read_after(
     conn: &mut Conn,
     after: Position,
-    kinds: Vec<ResourceKind>,
+    viewer: &Viewer,
+    kinds: &[ResourceKind],
     limit: i64,
-) -> Result<Vec<FeedRow>> {
-    let Position { xid, seq } = after;
-    Ok(EventsAfter { xid, seq, kinds: List(kinds), limit }.get_results(conn).await?)
+) -> Result<Found> {
+    let query = EventsAfter {
+        xid: after.xid,
+        seq: after.seq,
+        scan: SCAN.max(limit),
+        kinds: List(kinds.to_vec()),
+        everything: viewer.everything,
+        account: viewer.account.0,
+        doctor: viewer.doctor,
+        staff: List(viewer.staff.clone()),
+        limit,
+    };
+    let rows: Vec<(bool, FeedRow)> = query.get_results(conn).await?;
+    let position = rows.last().map_or(after, |(_, row)| row.position());
+    let events: Vec<FeedRow> =
+        rows.into_iter().filter_map(|(shown, row)| shown.then_some(row)).collect();
+    Ok(Found { events, position, is_end: position == after })
 }
 
 /// The end of the feed at this moment.
@@ -205,4 +302,10 @@ pub async fn end(conn: &mut Conn) -> Result<Position> {
     use diesel::OptionalExtension;
     let last: Option<(i64, i64)> = FeedEnd {}.get_result(conn).await.optional()?;
     Ok(last.map_or_else(Position::default, |(xid, seq)| Position { xid, seq }))
+}
+
+/// Whether a position can have been given by this feed: `false` after a restore into a cluster
+/// whose transactions have lower numbers.
+pub async fn is_readable(conn: &mut Conn, position: Position) -> Result<bool> {
+    Ok(IsReadable { xid: position.xid }.get_result(conn).await?)
 }

@@ -14,6 +14,7 @@ use super::access::Caller;
 use super::crypto::Purpose;
 use super::db::{Conn, Work};
 use super::error::{Error, Reason, Result};
+use super::jobs::{Job, JobError};
 use super::kinds::{Time, uuid_from_wire};
 use crate::app::App;
 use crate::statement;
@@ -138,6 +139,20 @@ impl Key {
     fn aad(&self) -> Vec<u8> {
         format!("stored_answers/{}/{}/{}", self.principal, self.method, self.request_id)
             .into_bytes()
+    }
+}
+
+/// The daily job that forgets old answers.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct ForgetAnswers {}
+
+impl Job for ForgetAnswers {
+    const KIND: &'static str = "kernel.forget_answers";
+
+    async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
+        let mut conn = app.db.read().await?;
+        forget_old(&mut conn, app.clock.now()).await?;
+        Ok(())
     }
 }
 

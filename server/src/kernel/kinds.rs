@@ -183,7 +183,6 @@ macro_rules! ids {
         }
     )+};
 }
-#[expect(unused_imports, reason = "rooms declare their own ids with it")]
 pub(crate) use ids;
 
 ids! {
@@ -331,6 +330,20 @@ wire_enum! {
         Phone = "phone",
         /// By written messages.
         Chat = "chat",
+    }
+}
+
+wire_enum! {
+    /// Administrative gender, where it was said.
+    Gender = types::Gender {
+        /// Female.
+        Female = "female",
+        /// Male.
+        Male = "male",
+        /// Other.
+        Other = "other",
+        /// Unknown.
+        Unknown = "unknown",
     }
 }
 

@@ -15,5 +15,8 @@ pub mod jobs;
 pub mod kinds;
 pub mod locale;
 pub mod page;
+pub mod patient_keys;
+pub mod phone;
 pub mod ports;
 pub mod secret;
+pub mod text;

@@ -17,6 +17,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::crypto::{Macs, Purpose, framed, sha256};
+use super::error::{Error, Reason};
 
 /// Rows of a page when the request names no size.
 pub const DEFAULT_SIZE: i32 = 5;
@@ -41,6 +42,16 @@ pub enum PageError {
     /// A list's row key cannot be written as JSON: a fault of the server.
     #[error("the key of a row cannot be encoded")]
     Key,
+}
+
+impl From<PageError> for Error {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::NegativeSize => Self::field("page_size", "must not be negative"),
+            PageError::BadToken => Self::of(Reason::PageTokenInvalid),
+            PageError::Key => Self::internal(error),
+        }
+    }
 }
 
 /// What a request says about pages, and what its tokens are bound to.
@@ -165,6 +176,17 @@ pub enum OrderError {
     /// A field that is named twice.
     #[error("order_by names a field twice")]
     Duplicate,
+}
+
+impl From<OrderError> for Error {
+    fn from(error: OrderError) -> Self {
+        let remedy = match error {
+            OrderError::Malformed => "must be a list such as \"create_time desc, id\"",
+            OrderError::UnknownField => "must name fields that this list can be ordered by",
+            OrderError::Duplicate => "must name each field once",
+        };
+        Self::field("order_by", remedy)
+    }
 }
 
 /// Reads an `order_by` in the syntax of AIP-132: `create_time desc, id`. Empty means by `id`,

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn grpc_timeouts_are_read() {
         assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
-        assert_eq!(timeout("2H"), Some(Duration::from_secs(7_200)));
+        assert_eq!(timeout("2H"), Some(Duration::from_hours(2)));
         assert_eq!(timeout("123456789S"), None);
         assert_eq!(timeout("S"), None);
         assert_eq!(timeout("5x"), None);

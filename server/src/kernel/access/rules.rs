@@ -171,7 +171,7 @@ mod tests {
         let mut set =
             prost_types::FileDescriptorSet::decode(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
         // prost_types drops extensions on decoding: what is left has no rule anywhere.
-        set.file.retain(|file| !file.service.is_empty() || file.message_type.len() > 0);
+        set.file.retain(|file| !file.service.is_empty() || !file.message_type.is_empty());
         let result = Rules::from_descriptors(&set.encode_to_vec());
         assert!(matches!(result, Err(RuleError::Audience(_))), "{result:?}");
     }

@@ -52,17 +52,14 @@ impl Sessions {
 
     /// The facts about a live session.
     pub async fn find(&self, db: &Db, id: SessionId, now: Time) -> Result<Option<SessionFacts>> {
-        let facts = match self.remembered(id) {
-            Some(facts) => Some(facts),
-            None => {
-                let mut conn = db.read().await?;
-                let found = (self.lookup)(&mut conn, id).await?;
-                if let Some(facts) = &found {
-                    self.remember(id, facts.clone());
-                }
-                found
+        let mut facts = self.remembered(id);
+        if facts.is_none() {
+            let mut conn = db.read().await?;
+            facts = (self.lookup)(&mut conn, id).await?;
+            if let Some(facts) = &facts {
+                self.remember(id, facts.clone());
             }
-        };
+        }
         Ok(facts.filter(|facts| facts.expires_at > now))
     }
 

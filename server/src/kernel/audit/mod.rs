@@ -138,9 +138,15 @@ pub async fn record(app: &App, conn: &mut Conn, caller: &Caller, access: Access)
 
 /// Logs a refused access, in a transaction of its own. `reason` takes the place of the rule.
 pub async fn record_refusal(app: &App, caller: &Caller, reason: &'static str) -> Result<()> {
-    let mut conn = app.db.read().await?;
     let access =
         Access { patient: None, data_types: Vec::new(), records: Vec::new(), rule: reason };
+    record_refused(app, caller, access).await
+}
+
+/// Logs a refused access to known records, in a transaction of its own: that of the attempt is
+/// rolled back. The reason takes the place of the rule.
+pub async fn record_refused(app: &App, caller: &Caller, access: Access) -> Result<()> {
+    let mut conn = app.db.read().await?;
     insert(app, &mut conn, caller, access, Outcome::Refused).await
 }
 

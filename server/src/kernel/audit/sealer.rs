@@ -1,6 +1,7 @@
 //! The sealer: links committed entries into the hash chain, in feed order, and writes signed heads
 //! outside the database, so that a tail that is cut off is missed.
 
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use diesel::OptionalExtension;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -51,7 +52,7 @@ statement! {
     TryLock { key: i64 } -> sql_types::Bool,
     "SELECT pg_try_advisory_xact_lock($1)";
 
-    /// The head of the chain and the feed position of its entry.
+    /// The head of the chain and the place of its entry in the order of entries.
     Head {} -> (sql_types::BigInt, sql_types::Binary, sql_types::BigInt, sql_types::BigInt),
     "SELECT c.position, c.hash, e.xid, e.seq FROM audit_chain c \
      JOIN audit_entries e ON e.id = c.entry_id ORDER BY c.position DESC LIMIT 1";
@@ -112,9 +113,10 @@ pub fn heads_file(folder: &Path) -> PathBuf {
 
 /// Seals until `stop`, and once more then.
 pub async fn run(app: App, stop: CancellationToken) {
+    let mut signed = 0;
     loop {
         let last = stop.is_cancelled();
-        if let Err(error) = seal(&app).await {
+        if let Err(error) = seal_and_sign(&app, &mut signed).await {
             tracing::error!(error = %error, "audit entries not sealed");
         }
         if last {
@@ -127,29 +129,46 @@ pub async fn run(app: App, stop: CancellationToken) {
     }
 }
 
-/// Seals all that can be sealed now; the number of entries.
+/// Seals all that can be sealed now and signs the head; the number of entries sealed.
 pub async fn seal(app: &App) -> Result<usize> {
-    let mut sealed = 0;
-    loop {
-        let batch = app.db.transaction(async |conn| link_batch(conn).await).await?;
-        let Some((position, hash, count)) = batch else { return Ok(sealed) };
-        sealed += count;
-        let head = SignedHead::new(&app.keys.macs, position, &hash, app.clock.now().unix_micros());
-        append(&heads_file(&app.config.audit_dir()), &head).await?;
-    }
+    seal_and_sign(app, &mut 0).await
 }
 
-/// Links one batch: the new head and the number of links, or nothing to do.
-async fn link_batch(conn: &mut Conn) -> Result<Option<(i64, Vec<u8>, usize)>> {
+/// Seals, and signs the head unless this process has: also one that a crash or a full disk kept
+/// from being signed, and one that another replica has sealed. `signed` is the position of the
+/// last head signed.
+async fn seal_and_sign(app: &App, signed: &mut i64) -> Result<usize> {
+    let mut sealed = 0;
+    loop {
+        let count = app.db.transaction(async |conn| link_batch(conn).await).await?;
+        sealed += count;
+        if count == 0 {
+            break;
+        }
+    }
+    let mut conn = app.db.read().await?;
+    let head: Option<(i64, Vec<u8>, i64, i64)> = Head {}.get_result(&mut conn).await.optional()?;
+    drop(conn);
+    if let Some((position, hash, ..)) = head.filter(|(position, ..)| position != signed) {
+        let head = SignedHead::new(&app.keys.macs, position, &hash, app.clock.now().unix_micros());
+        append(&heads_file(&app.config.audit_dir()), &head).await?;
+        *signed = position;
+    }
+    Ok(sealed)
+}
+
+/// Links one batch; the number of links. The lock ends with the commit, and each statement sees
+/// what was committed before it, so the head is always the one of the holder before.
+async fn link_batch(conn: &mut Conn) -> Result<usize> {
     let locked: bool = TryLock { key: LOCK }.get_result(conn).await?;
     if !locked {
-        return Ok(None);
+        return Ok(0);
     }
     let head: Option<(i64, Vec<u8>, i64, i64)> = Head {}.get_result(conn).await.optional()?;
     let (mut position, mut hash, xid, seq) = head.unwrap_or((0, GENESIS.to_vec(), 0, 0));
     let entries: Vec<Entry> = Unsealed { xid, seq, limit: BATCH }.get_results(conn).await?;
     if entries.is_empty() {
-        return Ok(None);
+        return Ok(0);
     }
     let count = entries.len();
     let mut link = Link { positions: List(vec![]), entries: List(vec![]), hashes: List(vec![]) };
@@ -161,7 +180,7 @@ async fn link_batch(conn: &mut Conn) -> Result<Option<(i64, Vec<u8>, usize)>> {
         link.hashes.0.push(hash.clone());
     }
     link.execute(conn).await?;
-    Ok(Some((position, hash, count)))
+    Ok(count)
 }
 
 async fn append(path: &Path, head: &SignedHead) -> Result<()> {
@@ -171,7 +190,15 @@ async fn append(path: &Path, head: &SignedHead) -> Result<()> {
         if let Some(folder) = path.parent() {
             tokio::fs::create_dir_all(folder).await?;
         }
-        let mut file = tokio::fs::OpenOptions::new().create(true).append(true).open(path).await?;
+        let mut options = tokio::fs::OpenOptions::new();
+        let mut file = options.create(true).read(true).append(true).open(path).await?;
+        // After a line that a crash has cut short, a new one begins.
+        if file.seek(SeekFrom::End(0)).await? > 0 {
+            file.seek(SeekFrom::End(-1)).await?;
+            if file.read_u8().await? != b'\n' {
+                line.insert(0, b'\n');
+            }
+        }
         file.write_all(&line).await?;
         file.sync_data().await
     };

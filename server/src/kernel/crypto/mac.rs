@@ -8,6 +8,7 @@
 //! must never change; their purposes ([`Purpose::is_fixed`]) use master key 1 for ever, which is
 //! why the key folder must always hold it, retired or not.
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 
 use super::{
@@ -15,6 +16,9 @@ use super::{
     envelope::{CryptoError, DataKey, key_version},
     keys::MasterKey,
 };
+
+/// Bytes of a short tag: 128 bits, which nobody guesses.
+pub const SHORT_TAG: usize = 16;
 
 /// What a derived key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,11 +46,13 @@ pub enum Purpose {
     /// A constant kept in the database, which tells at start that the key folder belongs to it.
     /// Fixed.
     KeyCheck,
+    /// Codes printed on prescriptions. Fixed: the same prescription prints the same code for ever.
+    PrescriptionCode,
 }
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
@@ -58,6 +64,7 @@ impl Purpose {
         Self::FeedPosition,
         Self::FileLink,
         Self::KeyCheck,
+        Self::PrescriptionCode,
     ];
 
     /// Input of the derivation. Never change one: values in the database depend on it.
@@ -74,13 +81,17 @@ impl Purpose {
             Self::FeedPosition => "feed-position",
             Self::FileLink => "file-link",
             Self::KeyCheck => "key-check",
+            Self::PrescriptionCode => "prescription-code",
         }
     }
 
     /// Whether values of this purpose stay the same over all rotations of the master key.
     #[must_use]
     pub fn is_fixed(self) -> bool {
-        matches!(self, Self::RequestFingerprint | Self::BlindIndex | Self::KeyCheck)
+        matches!(
+            self,
+            Self::RequestFingerprint | Self::BlindIndex | Self::KeyCheck | Self::PrescriptionCode
+        )
     }
 }
 
@@ -144,6 +155,24 @@ impl Macs {
             .any(|keys| hmac::verify(&keys.macs[purpose as usize], bytes, tag).is_ok())
     }
 
+    /// The first [`SHORT_TAG`] bytes of [`sign`](Self::sign), for what people scan or type.
+    #[must_use]
+    pub fn sign_short(&self, purpose: Purpose, bytes: &[u8]) -> [u8; SHORT_TAG] {
+        let mut short = [0; SHORT_TAG];
+        short.copy_from_slice(&self.sign(purpose, bytes)[..SHORT_TAG]);
+        short
+    }
+
+    /// Whether `tag` was made by [`sign_short`](Self::sign_short), under any master key that the
+    /// folder still holds. Each comparison takes constant time.
+    #[must_use]
+    pub fn verify_short(&self, purpose: Purpose, bytes: &[u8], tag: &[u8]) -> bool {
+        self.usable(purpose).any(|keys| {
+            let whole = hmac::sign(&keys.macs[purpose as usize], bytes);
+            verify_slices_are_equal(&whole.as_ref()[..SHORT_TAG], tag).is_ok()
+        })
+    }
+
     /// The newest sealing key of `purpose`. To read what an older one sealed, use
     /// [`open`](Self::open).
     #[must_use]
@@ -203,6 +232,10 @@ mod tests {
             assert!(macs.verify(purpose, b"x", &macs.sign(purpose, b"x")));
             assert!(!macs.verify(purpose, b"y", &macs.sign(purpose, b"x")));
             assert!(!macs.verify(purpose, b"x", &macs.sign(purpose, b"x")[..31]));
+            let short = macs.sign_short(purpose, b"x");
+            assert!(macs.verify_short(purpose, b"x", &short));
+            assert!(!macs.verify_short(purpose, b"y", &short));
+            assert!(!macs.verify_short(purpose, b"x", &short[..15]));
         }
         assert!(!macs.verify(Purpose::FileLink, b"x", &macs.sign(Purpose::PageToken, b"x")));
     }

@@ -3,13 +3,16 @@
 //!
 //! A job is claimed with a lease by a short statement and runs outside any transaction. A worker
 //! renews the lease while it runs; a dead worker's job is claimed again when the lease ends. The
-//! number of attempts is the fence: a worker that lost its lease cannot finish the job. Leases are
-//! judged by the database's own clock, `run_at` by the clock of the system.
+//! number of attempts is the fence: a worker that lost its lease cannot finish the job, and breaks
+//! it off. A job that kills its worker every time is given up like one that fails every time.
+//! Leases are judged by the database's own clock, `run_at` by the clock of the system.
 
+mod cleaning;
 mod schedule;
 mod worker;
 
 use std::future::Future;
+use std::time::Duration;
 
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
@@ -18,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+pub use cleaning::{ForgetJobs, KEPT_DAYS};
 pub use schedule::Schedule;
 pub use worker::{Worker, run_due};
 
@@ -33,6 +37,8 @@ pub const CHANNEL: &str = "clinicd_jobs";
 pub const MAX_ATTEMPTS: i32 = 8;
 /// How long a claim holds without being renewed.
 pub const LEASE_SECONDS: i32 = 20;
+/// Longest time of one attempt; then it is broken off and counts as failed.
+pub const ATTEMPT_LIMIT: Duration = Duration::from_mins(5);
 
 /// A kind of job: its payload, and what it does.
 pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -86,7 +92,7 @@ impl NewJob {
         self
     }
 
-    /// At most one job ever has this key.
+    /// At most one job has this key, for as long as the job is kept ([`KEPT_DAYS`]).
     #[must_use]
     pub fn once(mut self, key: impl Into<String>) -> Self {
         self.dedupe_key = Some(key.into());
@@ -95,7 +101,8 @@ impl NewJob {
 }
 
 statement! {
-    /// Writes a job and announces it at commit.
+    /// Writes a job and, when it is due, announces it at commit. Announcing makes commits wait for
+    /// each other, so a job for later is left to the worker's own look round.
     InsertJob {
         id: Uuid, kind: String, payload: serde_json::Value, run_at: Time,
         dedupe_key: Option<String>, now: Time,
@@ -103,7 +110,7 @@ statement! {
     "WITH added AS ( \
         INSERT INTO jobs (id, kind, payload, state, run_at, dedupe_key, created_at) \
         VALUES ($1, $2, $3, 'ready', $4, $5, $6) ON CONFLICT (dedupe_key) DO NOTHING RETURNING id) \
-     SELECT pg_notify('clinicd_jobs', '') FROM added";
+     SELECT pg_notify('clinicd_jobs', '') FROM added WHERE $4 <= $6";
 }
 
 /// Enqueues a job in the caller's transaction.

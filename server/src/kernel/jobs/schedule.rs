@@ -25,28 +25,39 @@ pub struct Schedule {
 }
 
 statement! {
+    /// Makes a schedule known. Waits for another replica that is doing the same.
+    BeginSchedule { name: String, tick: Time },
+    "INSERT INTO job_schedules (name, last_tick) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+
     /// Takes a tick, unless another replica has taken it or a later one.
     TakeTick { name: String, tick: Time },
-    "INSERT INTO job_schedules (name, last_tick) VALUES ($1, $2) \
-     ON CONFLICT (name) DO UPDATE SET last_tick = $2 WHERE job_schedules.last_tick < $2";
+    "UPDATE job_schedules SET last_tick = $2 WHERE name = $1 AND last_tick < $2";
 }
 
 impl Schedule {
     /// Enqueues the job of the latest tick if nobody has yet. Ticks missed while no server ran are
-    /// made up for by one.
-    pub async fn tick(&self, app: &App) -> Result<()> {
+    /// made up for by one; a schedule that is new begins with its next tick. `seen` is the latest
+    /// tick that this worker has dealt with, so that the database is asked once per tick.
+    pub(super) async fn tick(&self, app: &App, seen: &mut Option<Time>) -> Result<()> {
         let now = app.clock.now();
         let Some(tick) = self.latest_tick(now)? else { return Ok(()) };
+        if *seen >= Some(tick) {
+            return Ok(());
+        }
         let id = app.ids.next();
         app.db
             .transaction(async move |conn| {
-                let taken = TakeTick { name: self.name.to_owned(), tick }.execute(conn).await?;
-                if taken == 1 {
+                let name = self.name.to_owned();
+                let begun = BeginSchedule { name: name.clone(), tick }.execute(conn).await?;
+                let take = TakeTick { name, tick };
+                if begun == 0 && take.execute(conn).await? == 1 {
                     super::enqueue(conn, id, now, (self.job)()).await?;
                 }
                 Ok(())
             })
-            .await
+            .await?;
+        *seen = Some(tick);
+        Ok(())
     }
 
     fn latest_tick(&self, now: Time) -> Result<Option<Time>> {

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{CHANNEL, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
+use super::{ATTEMPT_LIMIT, CHANNEL, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
 use crate::app::App;
 use crate::kernel::db::listen::Listener;
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::Time;
 use crate::statement;
 
@@ -20,19 +21,24 @@ use crate::statement;
 const PARALLEL: usize = 8;
 /// How often a worker looks without having been woken.
 const IDLE: Duration = Duration::from_secs(1);
+/// How often a lease is renewed: less than a third of [`LEASE_SECONDS`].
+const RENEW: Duration = Duration::from_secs(6);
+/// How long running jobs may take to finish after `stop`.
+const FINISH: Duration = Duration::from_secs(20);
 
 statement! {
     /// Claims what is due, and what a dead worker left behind. Never waits for another worker.
     ClaimJobs { now: Time, limit: i64, lease_seconds: i32 }
         -> (sql_types::Uuid, sql_types::Text, sql_types::Jsonb, sql_types::Integer),
-    "UPDATE jobs SET state = 'running', attempts = attempts + 1, \
+    "WITH left_behind AS ( \
+        SELECT id FROM jobs WHERE state = 'running' AND lease_until < clock_timestamp() \
+        ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED), \
+     due AS ( \
+        SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 \
+        ORDER BY run_at LIMIT $2 - (SELECT count(*) FROM left_behind) FOR UPDATE SKIP LOCKED) \
+     UPDATE jobs SET state = 'running', attempts = attempts + 1, \
         lease_until = clock_timestamp() + make_interval(secs => $3) \
-     WHERE id IN ( \
-        (SELECT id FROM jobs WHERE state = 'ready' AND run_at <= $1 \
-         ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
-        UNION ALL \
-        (SELECT id FROM jobs WHERE state = 'running' AND lease_until < clock_timestamp() \
-         ORDER BY lease_until LIMIT $2 FOR UPDATE SKIP LOCKED)) \
+     WHERE id IN (SELECT id FROM left_behind UNION ALL SELECT id FROM due) \
      RETURNING id, kind, payload, attempts";
 
     /// Renews a claim, while it is still ours.
@@ -70,46 +76,66 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Runs until `stop`; then lets the jobs that are running finish.
+    /// Runs until `stop`; then lets the jobs that are running finish. One that does not in time is
+    /// left to its lease.
     pub async fn run(self, database_url: String, stop: CancellationToken) {
-        let mut woken = Listener::start(database_url, CHANNEL, stop.clone());
-        let running = TaskTracker::new();
+        let woken = Listener::start(database_url, CHANNEL, stop.clone());
+        tokio::join!(self.tick(&stop), self.work(woken, &stop));
+    }
+
+    /// Turns ticks of the schedules into jobs.
+    async fn tick(&self, stop: &CancellationToken) {
+        let mut seen = vec![None; self.schedules.len()];
         while !stop.is_cancelled() {
-            for schedule in self.schedules.iter() {
-                if let Err(error) = schedule.tick(&self.app).await {
+            for (schedule, seen) in self.schedules.iter().zip(&mut seen) {
+                if let Err(error) = schedule.tick(&self.app, seen).await {
                     tracing::warn!(schedule = schedule.name, error = %error, "tick not taken");
                 }
             }
-            let free = PARALLEL.saturating_sub(running.len());
-            let claimed = match self.claim(free).await {
-                Ok(claimed) => claimed,
-                Err(error) => {
-                    tracing::warn!(error = %error, "no jobs claimed");
-                    Vec::new()
-                }
-            };
-            let idle = claimed.is_empty();
-            for job in claimed {
-                let worker = self.clone();
-                running.spawn(async move { worker.attempt(job).await });
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(IDLE) => {}
             }
-            if idle {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = woken.wait() => {}
-                    () = tokio::time::sleep(IDLE) => {}
-                }
-            } else {
-                tokio::task::yield_now().await;
+        }
+    }
+
+    async fn work(&self, mut woken: Listener, stop: &CancellationToken) {
+        let running = TaskTracker::new();
+        let finished = Arc::new(Notify::new());
+        let slots = Arc::new(Semaphore::new(PARALLEL));
+        while !stop.is_cancelled() {
+            let free = slots.available_permits();
+            let claimed = self.claim(free).await.unwrap_or_else(|error| {
+                tracing::warn!(error = %error, "no jobs claimed");
+                Vec::new()
+            });
+            let count = claimed.len();
+            for job in claimed {
+                let (worker, finished) = (self.clone(), finished.clone());
+                let slot = slots.clone().try_acquire_owned();
+                running.spawn(async move {
+                    worker.attempt(job).await;
+                    drop(slot);
+                    finished.notify_one();
+                });
+            }
+            // With room left, all that was due is running.
+            let idle = count < free;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = finished.notified(), if !idle => {}
+                () = woken.wait(), if idle => {}
+                () = tokio::time::sleep(IDLE) => {}
             }
         }
         running.close();
-        running.wait().await;
+        if tokio::time::timeout(FINISH, running.wait()).await.is_err() {
+            tracing::warn!(jobs = running.len(), "jobs left to their leases");
+        }
     }
 
     async fn claim(&self, limit: usize) -> Result<Vec<Claimed>> {
         if limit == 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
             return Ok(Vec::new());
         }
         let mut conn = self.app.db.read().await?;
@@ -123,31 +149,42 @@ impl Worker {
 
     /// One attempt at a job, with the lease kept alive; a panic counts as a failed attempt.
     async fn attempt(&self, job: Claimed) {
+        if job.attempts > MAX_ATTEMPTS {
+            let fatal = JobError::Give(Error::internal("its worker died in every attempt"));
+            return self.end(&job, Err(fatal)).await;
+        }
         let Some(kind) = self.kinds.iter().find(|kind| kind.name == job.kind) else {
             let unknown = JobError::Give(Error::internal(format!("no job kind {}", job.kind)));
             return self.end(&job, Err(unknown)).await;
         };
         let mut work = tokio::spawn((kind.runner)(job.payload.clone(), self.app.clone(), job.id));
-        let renew = Duration::from_secs(u64::try_from(LEASE_SECONDS / 3).unwrap_or(5));
+        let limit = tokio::time::sleep(ATTEMPT_LIMIT);
+        let mut limit = std::pin::pin!(limit);
         let result = loop {
             tokio::select! {
                 done = &mut work => break match done {
                     Ok(result) => result,
                     Err(panic) => Err(JobError::Retry(Error::internal(panic))),
                 },
-                () = tokio::time::sleep(renew) => self.renew(&job).await,
+                () = &mut limit => {
+                    work.abort();
+                    break Err(JobError::Retry(Error::of(Reason::DeadlineExceeded)));
+                }
+                () = tokio::time::sleep(RENEW) => if !self.renew(&job).await {
+                    tracing::warn!(job = %job.id, "lease lost; broken off");
+                    return work.abort();
+                },
             }
         };
         self.end(&job, result).await;
     }
 
-    async fn renew(&self, job: &Claimed) {
-        let Ok(mut conn) = self.app.db.read().await else { return };
+    /// Whether the job is still ours, as far as can be known.
+    async fn renew(&self, job: &Claimed) -> bool {
+        let Ok(mut conn) = self.app.db.read().await else { return true };
         let Claimed { id, attempts, .. } = *job;
-        let renewed = RenewLease { id, attempts, lease_seconds: LEASE_SECONDS }.execute(&mut conn);
-        if !matches!(renewed.await, Ok(1)) {
-            tracing::warn!(job = %id, "lease not renewed; another worker may run the job too");
-        }
+        let renew = RenewLease { id, attempts, lease_seconds: LEASE_SECONDS };
+        !matches!(renew.execute(&mut conn).await, Ok(0))
     }
 
     async fn end(&self, job: &Claimed, result: Result<(), JobError>) {
@@ -187,8 +224,6 @@ fn back_off_seconds(attempts: i32) -> i64 {
 pub async fn run_due(worker: &Worker) -> Result<usize> {
     let claimed = worker.claim(PARALLEL).await?;
     let count = claimed.len();
-    for job in claimed {
-        worker.attempt(job).await;
-    }
+    futures_util::future::join_all(claimed.into_iter().map(|job| worker.attempt(job))).await;
     Ok(count)
 }

@@ -66,10 +66,10 @@ kinds! {
     });
     /// The doctor is approved.
     OnboardingApproved = "onboarding_approved", json!({ "name": "Asha Rao" });
-    /// The doctor is refused: `steps`.
+    /// The doctor is refused: `reason`.
     OnboardingRejected = "onboarding_rejected", json!({
         "name": "Asha Rao",
-        "steps": [{ "step": "Documents", "reason": "The registration has been withdrawn." }],
+        "reason": "The registration has been withdrawn.",
     });
     /// A visit is booked: `doctor`, `start`, `clinic` (null for an online visit),
     /// `cancel_hours` (whole hours before the start until which the patient may cancel).
@@ -93,6 +93,13 @@ kinds! {
     });
     /// The account has become an administrator's.
     AdminGranted = "admin_granted", json!({ "name": "Asha Rao" });
+    /// Staff made an account for this person: `link`, `token`, `valid_days`.
+    StaffInvitation = "staff_invitation", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/activate?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_days": 7,
+    });
 }
 
 kinds! {

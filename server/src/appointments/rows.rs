@@ -1,0 +1,312 @@
+//! Rows of appointments and schedules, and how they are found.
+
+use std::collections::HashMap;
+
+use diesel::dsl::InnerJoinQuerySource;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::sql_types;
+use diesel_async::RunQueryDsl;
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+use uuid::Uuid;
+
+use clinicd_proto::appointments::v1 as pb;
+use clinicd_proto::r#type::v1 as types;
+
+use super::Visit;
+use super::rules::{Busy, Schedule, WeeklyRule};
+use crate::kernel::access::Caller;
+use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::kinds::{
+    AccountId, AppointmentId, ConsultationMode, Day, DoctorId, PatientId, Role, Time, wire_enum,
+};
+use crate::profiles::money_to_wire;
+use crate::schema::{appointments, doctors, patients, schedules};
+use crate::statement;
+
+wire_enum! {
+    /// Where an appointment stands.
+    AppointmentState = pb::AppointmentState {
+        /// Confirmed; the time is taken.
+        Booked = "booked",
+        /// The visit goes on; the time is taken.
+        InConsultation = "in_consultation",
+        /// The visit took place.
+        Completed = "completed",
+        /// Called off; the time is free again.
+        Cancelled = "cancelled",
+    }
+}
+
+/// An appointment with the names of its people.
+#[derive(Debug, Clone, HasQuery)]
+#[diesel(base_query = appointments::table.inner_join(doctors::table).inner_join(patients::table))]
+#[diesel(table_name = appointments)]
+pub struct Appointment {
+    pub id: AppointmentId,
+    pub doctor_id: DoctorId,
+    pub patient_id: PatientId,
+    pub mode: ConsultationMode,
+    pub starts_at: Time,
+    pub ends_at: Time,
+    pub time_zone: String,
+    pub state: AppointmentState,
+    pub reason: String,
+    pub currency_code: String,
+    pub price_minor_units: i64,
+    pub booked_by: AccountId,
+    pub cancellation_reason: String,
+    pub version: i32,
+    pub created_at: Time,
+    pub updated_at: Time,
+    #[diesel(select_expression = doctors::given_name)]
+    pub doctor_given: String,
+    #[diesel(select_expression = doctors::family_name)]
+    pub doctor_family: String,
+    #[diesel(select_expression = patients::given_name)]
+    pub patient_given: String,
+    #[diesel(select_expression = patients::family_name)]
+    pub patient_family: String,
+    #[diesel(select_expression = patients::account_id)]
+    pub patient_account: AccountId,
+}
+
+/// What appointments are selected from.
+type Source = InnerJoinQuerySource<
+    InnerJoinQuerySource<appointments::table, doctors::table>,
+    patients::table,
+>;
+
+/// A condition on appointments.
+pub type Condition = Box<dyn BoxableExpression<Source, Pg, SqlType = sql_types::Bool>>;
+
+/// Which appointments the caller may see: as patient or guardian, as doctor, or all of them as
+/// operator or admin.
+pub fn visible_to(caller: &Caller) -> Result<Condition> {
+    let account = caller.require_account()?;
+    if caller.is(Role::Operator) || caller.is_admin() {
+        return Ok(Box::new(true.into_sql::<sql_types::Bool>()));
+    }
+    let own = patients::account_id.eq(account);
+    Ok(match caller.as_doctor() {
+        Some(doctor) => Box::new(own.or(appointments::doctor_id.eq(doctor))),
+        None => Box::new(own),
+    })
+}
+
+/// One appointment that the caller may see.
+pub async fn find_visible(
+    conn: &mut Conn,
+    caller: &Caller,
+    id: AppointmentId,
+) -> Result<Appointment> {
+    let found = Appointment::query()
+        .filter(appointments::id.eq(id))
+        .filter(visible_to(caller)?)
+        .first(conn)
+        .await
+        .optional()?;
+    found.ok_or_else(|| Error::not_found("appointment"))
+}
+
+/// One appointment, whoever asks.
+pub async fn find(conn: &mut Conn, id: AppointmentId) -> Result<Option<Appointment>> {
+    Ok(Appointment::query().filter(appointments::id.eq(id)).first(conn).await.optional()?)
+}
+
+/// What other rooms may know of one.
+pub async fn visit(conn: &mut Conn, id: AppointmentId) -> Result<Option<Visit>> {
+    Ok(find(conn, id).await?.map(|row| Visit {
+        id: row.id,
+        doctor: row.doctor_id,
+        patient: row.patient_id,
+        starts_at: row.starts_at,
+        time_zone: row.time_zone,
+        begun: matches!(row.state, AppointmentState::InConsultation | AppointmentState::Completed),
+    }))
+}
+
+statement! {
+    /// Books. The exclusion constraints decide whether the time is free.
+    InsertAppointment {
+        id: AppointmentId, doctor: DoctorId, patient: PatientId, mode: ConsultationMode,
+        starts_at: Time, ends_at: Time, blocks_from: Time, blocks_until: Time, zone: String,
+        reason: String, currency: String, price: i64, booked_by: AccountId, now: Time,
+    },
+    "INSERT INTO appointments (id, doctor_id, patient_id, mode, starts_at, ends_at, blocks_from, \
+        blocks_until, time_zone, state, reason, currency_code, price_minor_units, booked_by, \
+        created_at, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, $11, $12, $13, $14, $14)";
+
+    /// Takes a step, unless the appointment changed since it was read.
+    TakeStep { id: AppointmentId, version: i32, state: AppointmentState, reason: String, now: Time },
+    "UPDATE appointments SET state = $3, cancellation_reason = $4, version = version + 1, \
+        updated_at = $5 \
+     WHERE id = $1 AND version = $2";
+
+    /// The time that live appointments take of these doctors.
+    BusyTimes { doctors: List<DoctorId>, from: Time, until: Time }
+        -> (sql_types::Uuid, sql_types::Timestamptz, sql_types::Timestamptz),
+    "SELECT doctor_id, blocks_from, blocks_until FROM appointments \
+     WHERE doctor_id = ANY ($1) AND state IN ('booked', 'in_consultation') \
+       AND tstzrange(blocks_from, blocks_until) && tstzrange($2, $3) \
+     ORDER BY blocks_from";
+
+    /// Creates the schedule, or replaces it if it is still at this version. No row when not.
+    PutSchedule {
+        doctor: DoctorId, version: i32, zone: String, lead_minutes: i32, horizon_days: i32, now: Time,
+    },
+    "INSERT INTO schedules (doctor_id, time_zone, lead_minutes, horizon_days, created_at, updated_at) \
+     SELECT $1, $3, $4, $5, $6, $6 WHERE $2 = 0 OR EXISTS (SELECT FROM schedules WHERE doctor_id = $1) \
+     ON CONFLICT (doctor_id) DO UPDATE SET time_zone = $3, lead_minutes = $4, horizon_days = $5, \
+        version = schedules.version + 1, updated_at = $6 \
+     WHERE schedules.version = $2";
+
+    /// The rules of these doctors, in order.
+    RulesOf { doctors: List<DoctorId> }
+        -> (
+            sql_types::Uuid, sql_types::SmallInt, sql_types::Integer, sql_types::Integer,
+            sql_types::Integer, sql_types::Integer, sql_types::Integer,
+            sql_types::Array<sql_types::Text>, sql_types::Nullable<sql_types::Date>,
+            sql_types::Nullable<sql_types::Date>,
+        ),
+    "SELECT doctor_id, weekday, start_minute, end_minute, slot_minutes, buffer_before_minutes, \
+        buffer_after_minutes, modes, valid_from, valid_until \
+     FROM schedule_rules WHERE doctor_id = ANY ($1) ORDER BY doctor_id, position";
+
+    /// Takes the old rules away.
+    DeleteRules { doctor: DoctorId },
+    "DELETE FROM schedule_rules WHERE doctor_id = $1";
+
+    /// Adds a rule.
+    InsertRule {
+        doctor: DoctorId, position: i32, weekday: i16, start_minute: i32, end_minute: i32,
+        slot_minutes: i32, before: i32, after: i32, modes: List<ConsultationMode>,
+        valid_from: Option<Day>, valid_until: Option<Day>,
+    },
+    "INSERT INTO schedule_rules (doctor_id, position, weekday, start_minute, end_minute, \
+        slot_minutes, buffer_before_minutes, buffer_after_minutes, modes, valid_from, valid_until) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+}
+
+/// A schedule as stored.
+#[derive(Debug, Clone, HasQuery)]
+#[diesel(table_name = schedules)]
+pub struct ScheduleRow {
+    pub doctor_id: DoctorId,
+    pub time_zone: String,
+    pub lead_minutes: i32,
+    pub horizon_days: i32,
+    pub version: i32,
+    pub created_at: Time,
+    pub updated_at: Time,
+}
+
+/// A rule as stored.
+#[derive(Debug, Clone, Queryable)]
+pub struct RuleRow {
+    pub doctor_id: DoctorId,
+    pub weekday: i16,
+    pub start_minute: i32,
+    pub end_minute: i32,
+    pub slot_minutes: i32,
+    pub buffer_before_minutes: i32,
+    pub buffer_after_minutes: i32,
+    pub modes: Vec<ConsultationMode>,
+    pub valid_from: Option<Day>,
+    pub valid_until: Option<Day>,
+}
+
+/// The schedule of a doctor with its rules.
+pub async fn schedule(
+    conn: &mut Conn,
+    doctor: DoctorId,
+) -> Result<Option<(ScheduleRow, Schedule)>> {
+    Ok(schedules_of(conn, &[doctor]).await?.remove(&doctor))
+}
+
+/// The schedules of these doctors with their rules, in two queries.
+pub async fn schedules_of(
+    conn: &mut Conn,
+    doctors: &[DoctorId],
+) -> Result<HashMap<DoctorId, (ScheduleRow, Schedule)>> {
+    let rows: Vec<ScheduleRow> =
+        ScheduleRow::query().filter(schedules::doctor_id.eq_any(doctors)).load(conn).await?;
+    let rules: Vec<RuleRow> = RulesOf { doctors: List(doctors.to_vec()) }.get_results(conn).await?;
+    let mut found = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let zone = TimeZone::get(&row.time_zone).map_err(Error::internal)?;
+        let (lead_minutes, horizon_days) = (row.lead_minutes, row.horizon_days);
+        let schedule = Schedule { zone, lead_minutes, horizon_days, rules: Vec::new() };
+        found.insert(row.doctor_id, (row, schedule));
+    }
+    for rule in rules {
+        if let Some((_, schedule)) = found.get_mut(&rule.doctor_id) {
+            schedule.rules.push(rule.try_into()?);
+        }
+    }
+    Ok(found)
+}
+
+/// The time that live appointments take of these doctors, each list sorted by start.
+pub async fn busy(
+    conn: &mut Conn,
+    doctors: &[DoctorId],
+    from: Time,
+    until: Time,
+) -> Result<HashMap<DoctorId, Vec<Busy>>> {
+    let rows: Vec<(Uuid, Time, Time)> =
+        BusyTimes { doctors: List(doctors.to_vec()), from, until }.get_results(conn).await?;
+    let mut busy: HashMap<DoctorId, Vec<Busy>> = HashMap::new();
+    for (doctor, from, until) in rows {
+        busy.entry(DoctorId(doctor)).or_default().push((from, until));
+    }
+    Ok(busy)
+}
+
+impl TryFrom<RuleRow> for WeeklyRule {
+    type Error = Error;
+
+    fn try_from(row: RuleRow) -> Result<Self> {
+        let weekday = i8::try_from(row.weekday).map_err(Error::internal)?;
+        Ok(Self {
+            weekday: Weekday::from_monday_one_offset(weekday).map_err(Error::internal)?,
+            start_minute: row.start_minute,
+            end_minute: row.end_minute,
+            slot_minutes: row.slot_minutes,
+            buffer_before_minutes: row.buffer_before_minutes,
+            buffer_after_minutes: row.buffer_after_minutes,
+            modes: row.modes,
+            valid_from: row.valid_from.map(|day| day.0),
+            valid_until: row.valid_until.map(|day| day.0),
+        })
+    }
+}
+
+impl From<Appointment> for pb::Appointment {
+    fn from(row: Appointment) -> Self {
+        let name = |given, family| Some(types::PersonName { given, family });
+        Self {
+            id: row.id.to_string(),
+            create_time: Some(row.created_at.into()),
+            update_time: Some(row.updated_at.into()),
+            etag: row.version.to_string(),
+            doctor_id: row.doctor_id.to_string(),
+            patient_id: row.patient_id.to_string(),
+            mode: row.mode.into(),
+            start_time: Some(row.starts_at.into()),
+            end_time: Some(row.ends_at.into()),
+            time_zone: row.time_zone,
+            state: row.state.into(),
+            reason: row.reason,
+            price: Some(money_to_wire(&row.currency_code, row.price_minor_units)),
+            booked_by: row.booked_by.to_string(),
+            cancellation_reason: row.cancellation_reason,
+            doctor_name: name(row.doctor_given, row.doctor_family),
+            patient_name: name(row.patient_given, row.patient_family),
+        }
+    }
+}

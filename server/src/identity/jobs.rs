@@ -1,0 +1,114 @@
+//! The mails of this room, and its housekeeping.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::links::{self, Activation};
+use super::{attempts, rules};
+use crate::app::App;
+use crate::kernel::events::Event;
+use crate::kernel::jobs::{Job, JobError, NewJob};
+use crate::kernel::kinds::AccountId;
+use crate::kernel::locale::MailKind;
+use crate::notifications::send_mail;
+
+/// Mails the link that activates an account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SendActivation {
+    /// The activation.
+    pub activation: Uuid,
+}
+
+impl Job for SendActivation {
+    const KIND: &'static str = "identity.send_activation";
+
+    async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
+        let Some((activation, mut values)) = link(&app, self.activation).await? else {
+            return Ok(());
+        };
+        values["valid_minutes"] = json!(rules::ACTIVATION_SECONDS / 60);
+        send_mail(&app, id, activation.account, MailKind::AccountActivation, values).await
+    }
+}
+
+/// Mails the link that accepts an invitation.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SendInvitation {
+    /// The activation.
+    pub activation: Uuid,
+}
+
+impl Job for SendInvitation {
+    const KIND: &'static str = "identity.send_invitation";
+
+    async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
+        let Some((activation, mut values)) = link(&app, self.activation).await? else {
+            return Ok(());
+        };
+        values["valid_days"] = json!(rules::INVITATION_DAYS);
+        send_mail(&app, id, activation.account, MailKind::StaffInvitation, values).await
+    }
+}
+
+/// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
+async fn link(app: &App, id: Uuid) -> Result<Option<(Activation, Value)>, JobError> {
+    let mut conn = app.db.read().await?;
+    let activation = links::find(&mut conn, id).await?;
+    Ok(activation.filter(|activation| activation.is_live(app.clock.now())).map(|activation| {
+        let token = activation.token(&app.keys.macs);
+        let link = links::address(&app.config.public_url, &token);
+        (activation, json!({ "link": link, "token": token }))
+    }))
+}
+
+/// Declares the jobs that mail an account without further values.
+macro_rules! plain_mails {
+    ($($(#[$meta:meta])* $name:ident = $kind:literal, $mail:ident;)+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        pub struct $name {
+            /// The account.
+            pub account: AccountId,
+        }
+
+        impl $name {
+            /// Subscriber to an event of the account.
+            #[must_use]
+            pub fn on(event: &Event) -> NewJob {
+                NewJob::now(&Self { account: AccountId(event.resource) })
+            }
+        }
+
+        impl Job for $name {
+            const KIND: &'static str = $kind;
+
+            async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
+                send_mail(&app, id, self.account, MailKind::$mail, json!({})).await
+            }
+        }
+    )+};
+}
+
+plain_mails! {
+    /// Tells the owner of an account that somebody tried to register with its address.
+    SendAccountExists = "identity.send_account_exists", AccountExists;
+    /// Welcomes the owner of an account that has become active.
+    SendWelcome = "identity.send_welcome", Welcome;
+    /// Tells the owner of an account that it has become an administrator's.
+    SendAdminGranted = "identity.send_admin_granted", AdminGranted;
+}
+
+/// Forgets failed sign-ins that no longer count.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SweepFailures {}
+
+impl Job for SweepFailures {
+    const KIND: &'static str = "identity.sweep_failures";
+
+    async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
+        let mut conn = app.db.read().await?;
+        attempts::sweep(&mut conn, app.clock.now()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,194 @@
+//! Accounts and their roles in the database.
+
+use diesel::OptionalExtension;
+use diesel::sql_types;
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use clinicd_proto::identity::v1 as pb;
+use clinicd_proto::r#type::v1::PersonName;
+
+use crate::kernel::db::Conn;
+use crate::kernel::error::Result;
+use crate::kernel::kinds::{AccountId, Role, Time, wire_enum};
+use crate::statement;
+
+wire_enum! {
+    /// Whether an account may sign in.
+    AccountState = pb::AccountState {
+        /// Registered; the address is not confirmed yet.
+        Inactive = "inactive",
+        /// May sign in.
+        Active = "active",
+        /// Blocked by an admin.
+        Blocked = "blocked",
+    }
+}
+
+/// An account with its roles.
+#[derive(Debug, Clone, diesel::Queryable)]
+pub(super) struct AccountRow {
+    pub(super) id: AccountId,
+    pub(super) email: String,
+    pub(super) password_hash: Option<String>,
+    pub(super) given_name: String,
+    pub(super) family_name: String,
+    pub(super) language: String,
+    pub(super) state: AccountState,
+    pub(super) version: i32,
+    pub(super) created_at: Time,
+    pub(super) updated_at: Time,
+    pub(super) roles: Vec<Role>,
+}
+
+type AccountSql = (
+    sql_types::Uuid,
+    sql_types::Text,
+    sql_types::Nullable<sql_types::Text>,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Integer,
+    sql_types::Timestamptz,
+    sql_types::Timestamptz,
+    sql_types::Array<sql_types::Text>,
+);
+
+/// The columns of [`AccountRow`], in its order.
+macro_rules! select_account {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, email, password_hash, given_name, family_name, language, state, version, \
+                created_at, updated_at, \
+                ARRAY(SELECT role FROM account_roles WHERE account_id = accounts.id ORDER BY role) \
+             FROM accounts ",
+            $rest
+        )
+    };
+}
+
+statement! {
+    /// One account by id.
+    AccountById { id: AccountId } -> AccountSql, select_account!("WHERE id = $1");
+
+    /// One account by the key of its address.
+    AccountByEmail { email_key: String } -> AccountSql, select_account!("WHERE email_key = $1");
+
+    /// The same, kept from changing until the transaction ends.
+    LockAccountByEmail { email_key: String } -> AccountSql,
+    select_account!("WHERE email_key = $1 FOR UPDATE");
+
+    /// The same by id.
+    LockAccount { id: AccountId } -> AccountSql, select_account!("WHERE id = $1 FOR UPDATE");
+
+    /// A page of accounts, oldest first.
+    AccountsUp { after: Option<Uuid>, email_key: Option<String>, role: Option<Role>, limit: i64 }
+        -> AccountSql,
+    select_account!(
+        "WHERE id > coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) \
+           AND ($2::text IS NULL OR email_key = $2) \
+           AND ($3::text IS NULL OR EXISTS (SELECT FROM account_roles \
+                WHERE account_id = accounts.id AND role = $3)) \
+         ORDER BY id LIMIT $4"
+    );
+
+    /// A page of accounts, newest first.
+    AccountsDown { after: Option<Uuid>, email_key: Option<String>, role: Option<Role>, limit: i64 }
+        -> AccountSql,
+    select_account!(
+        "WHERE id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) \
+           AND ($2::text IS NULL OR email_key = $2) \
+           AND ($3::text IS NULL OR EXISTS (SELECT FROM account_roles \
+                WHERE account_id = accounts.id AND role = $3)) \
+         ORDER BY id DESC LIMIT $4"
+    );
+
+    /// How many accounts match.
+    CountAccounts { email_key: Option<String>, role: Option<Role> } -> sql_types::BigInt,
+    "SELECT count(*) FROM accounts \
+     WHERE ($1::text IS NULL OR email_key = $1) \
+       AND ($2::text IS NULL OR EXISTS (SELECT FROM account_roles \
+            WHERE account_id = accounts.id AND role = $2))";
+
+    /// A new account, unless the address is taken.
+    InsertAccount {
+        id: AccountId, email: String, email_key: String, password_hash: Option<String>,
+        given_name: String, family_name: String, language: String, state: AccountState, now: Time,
+    },
+    "INSERT INTO accounts (id, email, email_key, password_hash, given_name, family_name, \
+        language, state, created_at, updated_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) ON CONFLICT (email_key) DO NOTHING";
+
+    /// Lets an account sign in; sets its password when one is given.
+    ActivateAccount { id: AccountId, password_hash: Option<String>, now: Time },
+    "UPDATE accounts SET state = 'active', password_hash = coalesce($2, password_hash), \
+        version = version + 1, updated_at = $3 WHERE id = $1";
+
+    /// Stores a password at today's cost, unless it was changed meanwhile.
+    RehashPassword { id: AccountId, old: String, new: String },
+    "UPDATE accounts SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+
+    /// Gives a role; nothing when the account has it.
+    InsertRole { account: AccountId, role: Role, by: Option<AccountId>, now: Time },
+    "INSERT INTO account_roles (account_id, role, granted_by, granted_at) \
+     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+
+    /// Takes a role.
+    DeleteRole { account: AccountId, role: Role },
+    "DELETE FROM account_roles WHERE account_id = $1 AND role = $2";
+
+    /// Counts a change of an account.
+    TouchAccount { id: AccountId, now: Time },
+    "UPDATE accounts SET version = version + 1, updated_at = $2 WHERE id = $1";
+
+    /// Notes whether an onboarding application is open.
+    SetApplicant { id: AccountId, applicant: bool },
+    "UPDATE accounts SET applicant = $2 WHERE id = $1 AND applicant <> $2";
+
+    /// Whether the platform has an owner.
+    SuperuserExists {} -> sql_types::Bool,
+    "SELECT EXISTS (SELECT FROM account_roles WHERE role = 'superuser')";
+}
+
+impl AccountRow {
+    pub(super) fn has(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+}
+
+impl From<AccountRow> for pb::Account {
+    fn from(row: AccountRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            create_time: Some(row.created_at.into()),
+            update_time: Some(row.updated_at.into()),
+            etag: row.version.to_string(),
+            email: row.email,
+            name: Some(PersonName { given: row.given_name, family: row.family_name }),
+            language: row.language,
+            state: row.state.into(),
+            roles: row.roles.into_iter().map(i32::from).collect(),
+        }
+    }
+}
+
+/// The account with this id.
+pub(super) async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<AccountRow>> {
+    Ok(AccountById { id }.get_result(conn).await.optional()?)
+}
+
+/// The account with this id, kept from changing.
+pub(super) async fn lock(conn: &mut Conn, id: AccountId) -> Result<Option<AccountRow>> {
+    Ok(LockAccount { id }.get_result(conn).await.optional()?)
+}
+
+/// The account with this address.
+pub(super) async fn find_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
+    Ok(AccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+}
+
+/// The account with this address, kept from changing.
+pub(super) async fn lock_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
+    Ok(LockAccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+}

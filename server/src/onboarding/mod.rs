@@ -1,0 +1,25 @@
+//! How a practitioner becomes a doctor of the platform: the application, and its review.
+//!
+//! Invariants:
+//! - An account has at most one application that is not rejected (a unique index).
+//! - The status changes by the table in [`rules::next`] and by nothing else.
+//! - Approval, the role, and the doctor's profile come in one transaction.
+//! - Nobody reviews their own application.
+//! - Documents are files of the applicant. Admins can read their bytes from the first submission
+//!   that contains them on; a draft's documents are the applicant's alone.
+//!
+//! Events: `application.started`, `application.updated`, `application.submitted`,
+//! `application.changes_requested`, `application.approved`, `application.rejected`. The last four
+//! are changes of status, of which [`jobs`] tells the applicant by mail and SMS.
+
+mod applying;
+mod documents;
+pub mod jobs;
+mod listing;
+mod reviewing;
+mod rows;
+mod rules;
+mod saving;
+mod service;
+
+pub use service::Service;

@@ -1,0 +1,129 @@
+//! Saving a step of the caller's application.
+
+use clinicd_proto::onboarding::v1::{self as pb, save_application_step_request::Step as Sent};
+use diesel_async::RunQueryDsl;
+
+use super::applying::emit;
+use super::rows::{
+    self, ApplicationId, ApplicationRow, SaveClinic, SaveDeclaration, SavePersonal,
+    SaveProfessional,
+};
+use super::rules::{self, Action};
+use crate::app::App;
+use crate::directory;
+use crate::kernel::access::Caller;
+use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::kinds::{Day, Time};
+use crate::kernel::phone;
+use crate::kernel::text::{line, required_line};
+
+/// Saves one step as a whole. What the reviewer asked for in it counts as done.
+pub(super) async fn save(
+    app: &App,
+    caller: &Caller,
+    request: pb::SaveApplicationStepRequest,
+) -> Result<pb::SaveApplicationStepResponse> {
+    let account = caller.require_account()?;
+    app.once(caller, &request.request_id, &request, async |conn| {
+        let row = ApplicationRow::lock_latest(conn, account).await?;
+        rules::next(row.status, Action::Edit)?;
+        let now = app.clock.now();
+        match &request.step {
+            Some(Sent::Personal(step)) => save_personal(conn, row.id, now, step).await?,
+            Some(Sent::Professional(step)) => save_professional(conn, row.id, now, step).await?,
+            Some(Sent::Clinic(step)) => save_clinic(conn, row.id, now, step).await?,
+            Some(Sent::Declaration(step)) => {
+                let save = SaveDeclaration { id: row.id, now, declared: step.accepted };
+                save.execute(conn).await?;
+            }
+            None => return Err(Error::field("step", "must be set")),
+        }
+        emit(app, conn, "application.updated", row.id, account).await?;
+        let application = Some(rows::reload(conn, row.id).await?);
+        Ok(pb::SaveApplicationStepResponse { application })
+    })
+    .await
+}
+
+async fn save_personal(
+    conn: &mut Conn,
+    id: ApplicationId,
+    now: Time,
+    step: &pb::PersonalStep,
+) -> Result<()> {
+    let name = step.name.clone().unwrap_or_default();
+    let save = SavePersonal {
+        id,
+        now,
+        given_name: required_line("personal.name.given", &name.given)?,
+        family_name: line("personal.name.family", &name.family)?,
+        mobile: phone::e164("personal.mobile", &step.mobile)?,
+        birth_date: step.birth_date.map(|date| birth_date(date, now)).transpose()?,
+    };
+    save.execute(conn).await?;
+    Ok(())
+}
+
+fn birth_date(date: clinicd_proto::r#type::v1::Date, now: Time) -> Result<Day> {
+    let refused = || Error::field("personal.birth_date", "must be a day of the last 120 years");
+    let day = Day::try_from(date).map_err(|_| refused())?;
+    let today = now.timestamp().to_zoned(jiff::tz::TimeZone::UTC).date();
+    if rules::is_plausible_birth(day.0, today) { Ok(day) } else { Err(refused()) }
+}
+
+async fn save_professional(
+    conn: &mut Conn,
+    id: ApplicationId,
+    now: Time,
+    step: &pb::ProfessionalStep,
+) -> Result<()> {
+    let save = SaveProfessional {
+        id,
+        now,
+        specialty_code: step.specialty_code.clone(),
+        registration_number: required_line(
+            "professional.registration_number",
+            &step.registration_number,
+        )?,
+        registration_council: required_line(
+            "professional.registration_council",
+            &step.registration_council,
+        )?,
+        years_of_experience: step.years_of_experience,
+        qualification: line("professional.qualification", &step.qualification)?,
+    };
+    if !directory::specialty_exists(conn, &step.specialty_code).await? {
+        let remedy = "must be a code from DirectoryService.ListSpecialties";
+        return Err(Error::field("professional.specialty_code", remedy));
+    }
+    save.execute(conn).await?;
+    Ok(())
+}
+
+async fn save_clinic(
+    conn: &mut Conn,
+    id: ApplicationId,
+    now: Time,
+    step: &pb::ClinicStep,
+) -> Result<()> {
+    let address = step.address.clone().unwrap_or_default();
+    if !address.country_code.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        let remedy = "must be an ISO 3166-1 code in capitals, such as IN";
+        return Err(Error::field("clinic.address.country_code", remedy));
+    }
+    let lines = address.lines.iter().map(|text| required_line("clinic.address.lines", text));
+    let save = SaveClinic {
+        id,
+        now,
+        name: required_line("clinic.name", &step.name)?,
+        lines: List(lines.collect::<Result<_>>()?),
+        city: required_line("clinic.address.city", &address.city)?,
+        region: line("clinic.address.region", &address.region)?,
+        postal_code: line("clinic.address.postal_code", &address.postal_code)?,
+        country_code: address.country_code,
+    };
+    save.execute(conn).await?;
+    Ok(())
+}

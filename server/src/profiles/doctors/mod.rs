@@ -1,0 +1,11 @@
+//! Doctors.
+
+mod creating;
+pub(super) mod editing;
+mod facts;
+mod index;
+mod rows;
+mod rules;
+
+pub use creating::{NewDoctor, create_doctor};
+pub use facts::{DoctorFacts, doctor, public_fees};

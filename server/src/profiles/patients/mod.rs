@@ -1,0 +1,7 @@
+//! Patients.
+
+pub(super) mod editing;
+mod rows;
+mod rules;
+
+pub use rows::{PatientFacts, create_own_patient, patient};
