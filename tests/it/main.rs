@@ -5,3 +5,4 @@ mod access;
 mod architecture;
 mod contract;
 mod schema;
+mod sdk;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use clinicd_server::kernel::crypto::sha256;
 use clinicd_server::kernel::db::embedded::{self, Options};
@@ -33,16 +34,31 @@ pub fn programs() -> PathBuf {
     this.parent().and_then(Path::parent).expect("…/target/debug/deps/it").to_owned()
 }
 
-/// The server's program.
+/// The server's program. `cargo test --test it` alone would not build it, so its age is checked.
 #[must_use]
 pub fn program() -> PathBuf {
     let path = programs().join("clinicd");
+    let built = path.metadata().and_then(|program| program.modified()).ok();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let sources = ["server/src", "server/locales", "proto/clinicd", "migrations"];
+    let written = sources.iter().filter_map(|folder| newest(&root.join(folder))).max();
     assert!(
-        path.is_file(),
-        "{} is missing: run `cargo test --workspace`, which builds it",
+        built >= written,
+        "{} is missing or old: run `cargo test --workspace`, which builds it",
         path.display()
     );
     path
+}
+
+/// When the newest file below a folder was written.
+fn newest(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok);
+    entries
+        .filter_map(|entry| match entry.path() {
+            path if path.is_dir() => newest(&path),
+            path => path.metadata().and_then(|file| file.modified()).ok(),
+        })
+        .max()
 }
 
 async fn cluster() -> &'static Cluster {

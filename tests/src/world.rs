@@ -70,6 +70,8 @@ impl World {
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let database = TestDatabase::migrated().await;
         let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
+        // What a failed test of an earlier process with this number has left.
+        let _ = std::fs::remove_dir_all(&dir);
         let data_dir = DataDir::open(&dir.join("first")).unwrap().path().to_owned();
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
