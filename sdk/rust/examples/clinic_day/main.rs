@@ -4,10 +4,13 @@
 //! `CLINICD_DATA_DIR` name another server; its data directory must be on this machine, because the
 //! story reads mails from the development outbox.
 
+mod arrival;
 mod ledger;
 mod outbox;
 mod papers;
+mod practice;
 mod story;
+mod visit;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
