@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
 use super::rules::{Audience, Rule, Rules};
@@ -120,14 +121,13 @@ impl AccessLayer {
         let started = std::time::Instant::now();
         let (mut head, body) = request.into_parts();
         let deadline = deadline(&head.headers);
-        let caller = match self.admit(rule, &head).await {
-            Ok(caller) => caller,
+        let (caller, permission) = match self.admit(rule, &head).await {
+            Ok(admitted) => admitted,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
         };
-        if let Err(error) = permitted(rule, &caller) {
-            return self.finish(rule, Some(&caller.0), refuse(error), started).await;
+        if let Err(error) = permission {
+            return self.finish(rule, Some(&caller), refuse(error), started).await;
         }
-        let caller = caller.0;
         head.extensions.insert(caller.clone());
         let request = Request::from_parts(head, body);
         let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
@@ -147,8 +147,13 @@ impl AccessLayer {
         self.finish(rule, Some(&caller), response, started).await
     }
 
-    /// Reads the token, if the method needs one.
-    async fn admit(&self, rule: &'static Rule, head: &Parts) -> Result<(Caller, bool)> {
+    /// Finds out who calls, and whether the rule lets them in. A role that was given a moment ago
+    /// counts: before a refusal the database is asked anew.
+    async fn admit(
+        &self,
+        rule: &'static Rule,
+        head: &Parts,
+    ) -> Result<(Caller, Result<()>)> {
         let mut caller = Caller {
             session: None,
             method: rule.method,
@@ -157,11 +162,16 @@ impl AccessLayer {
             trail: Arc::default(),
         };
         if rule.audience == Audience::Public {
-            return Ok((caller, false));
+            return Ok((caller, Ok(())));
         }
-        let (session, facts) = self.session(&head.headers).await?;
+        let (session, mut facts) = self.session(&head.headers).await?;
+        if permitted(rule, &facts).is_err() {
+            self.sessions.forget(session);
+            (_, facts) = self.session(&head.headers).await?;
+        }
+        let permission = permitted(rule, &facts);
         caller.session = Some(SignedIn { account: facts.account, session, roles: facts.roles });
-        Ok((caller, facts.applicant))
+        Ok((caller, permission))
     }
 
     async fn session(&self, headers: &HeaderMap) -> Result<(SessionId, SessionFacts)> {
@@ -217,8 +227,7 @@ impl AccessLayer {
                     "medical data without an audit entry was held back",
                 ));
             }
-            Some(5) => name_of(Reason::NotFound),
-            Some(7) => name_of(Reason::RoleRequired),
+            Some(5 | 7) => reason_of(&response),
             Some(_) => return response,
         };
         match audit::record_refusal(&self.app, caller, reason).await {
@@ -228,13 +237,13 @@ impl AccessLayer {
     }
 }
 
-/// Whether the rule lets this caller in; the flag says that the account is an applicant.
-fn permitted(rule: &Rule, (caller, applicant): &(Caller, bool)) -> Result<()> {
+/// Whether the rule lets an account in.
+fn permitted(rule: &Rule, facts: &SessionFacts) -> Result<()> {
     let Audience::Roles(roles) = &rule.audience else { return Ok(()) };
-    if roles.iter().any(|role| caller.is(*role)) {
+    if roles.iter().any(|role| facts.roles.contains(role)) {
         return Ok(());
     }
-    if *applicant && roles.contains(&Role::Doctor) {
+    if facts.applicant && roles.contains(&Role::Doctor) {
         return Err(Error::of(Reason::OnboardingNotApproved));
     }
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
@@ -275,6 +284,14 @@ fn timeout(text: &str) -> Option<Duration> {
 /// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.
 fn status_of<B>(response: &Response<B>) -> Option<i32> {
     response.headers().get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+/// The reason that a refusal gives in its details.
+fn reason_of(response: &Response<Body>) -> &'static str {
+    let reason = Status::from_header_map(response.headers())
+        .and_then(|status| status.get_details_error_info())
+        .and_then(|info| Reason::from_str_name(&format!("ERROR_REASON_{}", info.reason)));
+    name_of(reason.unwrap_or(Reason::Unspecified))
 }
 
 /// tonic answers an oversized message with `OUT_OF_RANGE`, which is ours for stale feed tokens.
