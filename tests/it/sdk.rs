@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
+use clinicd_sdk::proto::appointments::v1::{BookAppointmentRequest, GetNextFreeSlotRequest};
+use clinicd_sdk::proto::feed::v1::WatchRequest;
 use clinicd_sdk::proto::identity::v1::{GetMyAccountRequest, ListUsersRequest};
-use clinicd_sdk::{Client, Error};
+use clinicd_sdk::proto::r#type::v1::ConsultationMode;
+use clinicd_sdk::{Client, Error, Progress};
 use clinicd_server::app::ACCESS_TOKEN_SECONDS;
+use clinicd_tests::doctors::{FEE, picture};
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::{Code, Process, World, eventually, refused};
+use futures_util::TryStreamExt as _;
 use jiff::SignedDuration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,7 +57,8 @@ async fn a_list_is_read_over_all_its_pages() {
     let request = ListUsersRequest { page_size: 2, ..Default::default() };
     let users = world.admin().await.client.all(request).await.unwrap();
     let mut listed: Vec<_> = users.into_iter().map(|user| user.id).collect();
-    (known.sort(), listed.sort());
+    known.sort();
+    listed.sort();
     assert_eq!(listed, known);
     world.finish().await;
 }
@@ -81,4 +87,52 @@ async fn a_server_that_never_answers_is_given_up_at_the_deadline() {
     let client = Client::builder(&url).deadline(Duration::from_millis(300)).connect_lazy().unwrap();
     let answer = client.send(GetMyAccountRequest {}).await;
     assert!(matches!(answer, Err(Error::Deadline)), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_doctor_can_be_booked_and_the_feed_tells() {
+    let world = World::start().await;
+    let (doctor, asha) = (world.doctor().await, world.patient().await);
+    let mut feed = asha.client.watch(WatchRequest::default());
+    feed.try_next().await.unwrap();
+    let slot = GetNextFreeSlotRequest {
+        doctor_id: doctor.id.clone(),
+        mode: ConsultationMode::InPerson.into(),
+    };
+    let slot = world.client().send(slot).await.unwrap().slot.unwrap();
+    let request = BookAppointmentRequest {
+        doctor_id: doctor.id.clone(),
+        mode: ConsultationMode::InPerson.into(),
+        start_time: slot.start,
+        ..Default::default()
+    };
+    let booked = asha.client.send(request.clone()).await.unwrap().appointment.unwrap();
+    let price = booked.price.unwrap();
+    assert_eq!((price.units, price.currency_code.as_str()), (FEE, "INR"));
+    let taken = world.patient().await.client.send(request).await;
+    refused(taken, Code::AlreadyExists, "SLOT_TAKEN");
+    loop {
+        let message = feed.try_next().await.unwrap().unwrap();
+        if message.event.is_some_and(|event| event.resource_id == booked.id) {
+            break;
+        }
+    }
+    drop(feed);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_uploaded_is_downloaded() {
+    let world = World::start().await;
+    let asha = world.patient().await;
+    let mut steps = Vec::new();
+    let content = std::io::Cursor::new(picture());
+    let told = |progress: Progress| steps.push(progress);
+    let file = asha.client.upload_from("a.png", "image/png", content, told).await.unwrap();
+    assert_eq!(steps.last().map(|last| last.sent == last.total), Some(true));
+    let download = asha.client.download(&file.id).await.unwrap();
+    assert_eq!(download.file, file);
+    let bytes = download.bytes().await.unwrap();
+    assert_eq!(i64::try_from(bytes.len()).unwrap(), file.size_bytes);
+    world.finish().await;
 }
