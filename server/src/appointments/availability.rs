@@ -37,8 +37,7 @@ pub(super) async fn list_slots(
     let Some((row, schedule)) = rows::schedule(&mut conn, doctor).await? else {
         return Ok(pb::ListSlotsResponse::default());
     };
-    let from = rules::start_of_day(first, &schedule.zone);
-    let until = rules::start_of_day(last.tomorrow().unwrap_or(last), &schedule.zone);
+    let (from, until) = whole_days(&schedule, first, last);
     let busy = rows::busy(&mut conn, &[doctor], from, until).await?.remove(&doctor);
     let busy = busy.unwrap_or_default();
     let free = schedule.free_slots(rules::days(first, last), Some(mode), &busy, app.clock.now());
@@ -61,8 +60,8 @@ pub(super) async fn next_free_slot(
         return Ok(pb::GetNextFreeSlotResponse::default());
     };
     let now = app.clock.now();
-    let until = schedule.bookable_until(now);
-    let busy = rows::busy(&mut conn, &[doctor], now, until).await?.remove(&doctor);
+    let (from, until) = bookable_days(&schedule, now);
+    let busy = rows::busy(&mut conn, &[doctor], from, until).await?.remove(&doctor);
     let slot = next_free(&schedule, Some(mode), &busy.unwrap_or_default(), now);
     Ok(pb::GetNextFreeSlotResponse { slot: slot.map(to_wire), time_zone: row.time_zone })
 }
@@ -75,14 +74,28 @@ pub(super) async fn next_free_slots(
 ) -> Result<HashMap<DoctorId, (Time, Time)>> {
     let schedules = rows::schedules_of(conn, doctors).await?;
     let now = app.clock.now();
-    let until = schedules.values().map(|(_, schedule)| schedule.bookable_until(now)).max();
-    let Some(until) = until else { return Ok(HashMap::new()) };
-    let mut busy = rows::busy(conn, doctors, now, until).await?;
+    let days = schedules.values().map(|(_, schedule)| bookable_days(schedule, now));
+    let span = days.reduce(|one, other| (one.0.min(other.0), one.1.max(other.1)));
+    let Some((from, until)) = span else { return Ok(HashMap::new()) };
+    let mut busy = rows::busy(conn, doctors, from, until).await?;
     let next = schedules.into_iter().filter_map(|(doctor, (_, schedule))| {
         let busy = busy.remove(&doctor).unwrap_or_default();
         next_free(&schedule, None, &busy, now).map(|slot| (doctor, (slot.start, slot.end)))
     });
     Ok(next.collect())
+}
+
+/// From the beginning of one day to the end of another: the time that their slots can take,
+/// buffers included.
+fn whole_days(schedule: &Schedule, first: Date, last: Date) -> (Time, Time) {
+    let after = last.tomorrow().unwrap_or(last);
+    (rules::start_of_day(first, &schedule.zone), rules::start_of_day(after, &schedule.zone))
+}
+
+/// The days on which a slot can begin that can be booked now, as [`whole_days`].
+fn bookable_days(schedule: &Schedule, now: Time) -> (Time, Time) {
+    let (from, until) = (schedule.bookable_from(now), schedule.bookable_until(now));
+    whole_days(schedule, schedule.day_of(from), schedule.day_of(until))
 }
 
 fn next_free(

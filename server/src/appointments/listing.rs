@@ -25,10 +25,13 @@ pub(super) async fn list(
     request: pb::ListAppointmentsRequest,
 ) -> Result<pb::ListAppointmentsResponse> {
     let account = caller.require_account()?;
-    let order = parse_order(&request.order_by, &["id", "start_time"])?;
-    let (by, direction) = order.into_iter().next().unwrap_or(("id", Direction::Ascending));
-    let bound =
-        pb::ListAppointmentsRequest { page_size: 0, page_token: String::new(), ..request.clone() };
+    let (by, direction) = order(&request.order_by)?;
+    let bound = pb::ListAppointmentsRequest {
+        page_size: 0,
+        page_token: String::new(),
+        include_total: false,
+        ..request.clone()
+    };
     let page = app.pages.open::<Key>(&PageRequest {
         list: "appointments",
         page_size: request.page_size,
@@ -70,6 +73,14 @@ pub(super) async fn list(
     }
     let appointments = found.into_iter().map(Into::into).collect();
     Ok(pb::ListAppointmentsResponse { appointments, next_page_token, total_size })
+}
+
+/// The one field that the list is ordered by; rows that are equal in it follow their ids.
+fn order(order_by: &str) -> Result<(&'static str, Direction)> {
+    match parse_order(order_by, &["id", "start_time"])?.as_slice() {
+        [order] => Ok(*order),
+        _ => Err(Error::field("order_by", "must name one field, \"id\" or \"start_time\"")),
+    }
 }
 
 /// What the caller may see, narrowed by the filters.

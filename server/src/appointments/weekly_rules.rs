@@ -82,6 +82,9 @@ fn read_rule(path: &str, rule: &pb::WeeklyRule, faults: &mut Faults) -> Option<W
         i8::try_from(rule.day).ok().and_then(|day| Weekday::from_monday_one_offset(day).ok());
     let valid_from = read_day(rule.valid_from, &format!("{path}.valid_from"), faults);
     let valid_until = read_day(rule.valid_until, &format!("{path}.valid_until"), faults);
+    if faults.0.len() > before {
+        return None;
+    }
     if end_minute <= start_minute {
         faults.add(format!("{path}.end"), "must be after start");
     } else if buffer_before_minutes + slot_minutes + buffer_after_minutes

@@ -1,6 +1,9 @@
-//! Reading prescriptions. Nothing leaves without the audit entry of its transaction.
+//! Reading prescriptions. Nothing leaves without the audit entries of its transaction.
+
+use std::collections::BTreeMap;
 
 use clinicd_proto::prescriptions::v1 as pb;
+use uuid::Uuid;
 
 use super::rows::{self, PrescriptionId, PrescriptionRow, Scope};
 use crate::app::App;
@@ -45,7 +48,8 @@ pub(super) async fn open(
         .await
 }
 
-/// Lists what the caller may see, newest first; one audit entry names every record of the page.
+/// Lists what the caller may see, newest first. Each patient on the page gets an audit entry, which
+/// names the own records; a page without any is logged as one.
 pub(super) async fn list(
     app: &App,
     caller: &Caller,
@@ -70,7 +74,9 @@ pub(super) async fn list(
             let shown = &rows[..rows.len().min(usize::try_from(limit).unwrap_or(0))];
             let ids: Vec<PrescriptionId> = shown.iter().map(|row| row.id).collect();
             let items = rows::items_of(conn, ids).await?;
-            audit::record(app, conn, caller, access(scope, patient, shown)).await?;
+            for access in accesses(scope, patient, shown) {
+                audit::record(app, conn, caller, access).await?;
+            }
             Ok((rows, items))
         })
         .await?;
@@ -82,24 +88,21 @@ pub(super) async fn list(
     Ok(pb::ListPrescriptionsResponse { prescriptions: prescriptions.collect(), next_page_token })
 }
 
-/// What a page shows: of which patient if it is one, and by which rules.
-fn access(scope: Scope, asked: Option<PatientId>, shown: &[PrescriptionRow]) -> Access {
-    let first = shown.first().map(|row| row.patient);
-    let one = first.filter(|first| shown.iter().all(|row| row.patient == *first));
-    let mut rules: Vec<&'static str> = shown.iter().map(|row| scope.rule(row)).collect();
-    rules.sort_unstable();
-    rules.dedup();
-    Access {
-        patient: asked.or(one),
+/// What a page shows, patient by patient. `asked` is the patient of the filter.
+fn accesses(scope: Scope, asked: Option<PatientId>, shown: &[PrescriptionRow]) -> Vec<Access> {
+    let access = |patient, records, rule| Access {
+        patient,
         data_types: vec![DataType::Prescription],
-        records: shown.iter().map(|row| row.id.0).collect(),
-        rule: match rules.as_slice() {
-            [] => "nothing_shown",
-            [rule] => rule,
-            ["own_record", "prescriber"] => "own_record,prescriber",
-            ["own_record", "staff"] => "own_record,staff",
-            ["prescriber", "staff"] => "prescriber,staff",
-            _ => "own_record,prescriber,staff",
-        },
+        records,
+        rule,
+    };
+    if shown.is_empty() {
+        return vec![access(asked, Vec::new(), "nothing_shown")];
     }
+    let mut records: BTreeMap<_, Vec<Uuid>> = BTreeMap::new();
+    for row in shown {
+        records.entry((row.patient, scope.rule(row))).or_default().push(row.id.0);
+    }
+    let records = records.into_iter();
+    records.map(|((patient, rule), ids)| access(Some(patient), ids, rule)).collect()
 }
