@@ -48,7 +48,7 @@ pub fn certificate(name: &str) -> std::io::Result<Vec<u8>> {
     let (table, size) = (pdf.len(), objects.len() + 1);
     write!(pdf, "xref\n0 {size}\n0000000000 65535 f \n")?;
     for offset in offsets {
-        write!(pdf, "{offset:010} 00000 n \n")?;
+        writeln!(pdf, "{offset:010} 00000 n ")?;
     }
     write!(pdf, "trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n")?;
     Ok(pdf)
