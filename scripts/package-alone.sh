@@ -20,6 +20,6 @@ done
 
 # clinicd-proto is in no registry yet: the SDK finds the unpacked one.
 cd "$alone/clinicd-sdk"
-CARGO_TARGET_DIR=$build cargo build --all-targets \
+CARGO_TARGET_DIR=$build cargo build --examples \
     --config "patch.crates-io.clinicd-proto.path = '$alone/clinicd-proto'"
 echo "clinicd-proto and clinicd-sdk build alone"

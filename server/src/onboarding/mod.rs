@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - An account has at most one application that is not rejected (a unique index).
-//! - The status changes by the table in [`rules::next`] and by nothing else.
+//! - The status changes by the table in `rules::next` and by nothing else.
 //! - Approval, the role, and the doctor's profile come in one transaction.
 //! - Nobody reviews their own application.
 //! - Documents are files of the applicant. Admins can read their bytes from the first submission

@@ -65,7 +65,8 @@ impl From<DoctorFacts> for PrintedPrescriber {
             ),
             clinic_name: doctor.clinic_name,
             clinic_address: doctor.clinic_address,
-            phone: doctor.mobile,
+            // The doctor's own number is private; a clinic's is not kept yet.
+            phone: String::new(),
         }
     }
 }

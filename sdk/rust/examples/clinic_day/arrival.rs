@@ -13,10 +13,10 @@ use super::papers;
 use super::story::{Day, Outcome, PASSWORD, People, Teller, insist, present, refused};
 
 impl Day {
-    /// Registers somebody and follows the mailed link. Addresses are new on every day.
+    /// Registers somebody and follows the mailed link.
     async fn register(&self, name: (&str, &str)) -> Outcome<Client> {
         let client = Client::connect_lazy(&self.url)?;
-        let email = self.address(name.0)?;
+        let email = address(name.0)?;
         client
             .send(identity::RegisterAccountRequest {
                 email: email.clone(),
@@ -31,11 +31,6 @@ impl Day {
             .send(identity::ConfirmActivationRequest { activation_token, ..Default::default() })
             .await?;
         Ok(client.sign_in(&email, PASSWORD).await?)
-    }
-
-    fn address(&self, name: &str) -> Outcome<String> {
-        let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos();
-        Ok(format!("{}.{now}@example.org", name.to_lowercase()))
     }
 
     /// Chapters 1 and 2: an admin, an operator, and two doctors who pass onboarding.
@@ -67,7 +62,7 @@ impl Day {
     }
 
     async fn hire(&self, admin: &Client) -> Outcome<Client> {
-        let email = self.address("ravi")?;
+        let email = address("ravi")?;
         admin
             .send(identity::CreateStaffMemberRequest {
                 email: email.clone(),
@@ -102,42 +97,13 @@ impl Day {
         doctor.send(onboarding::StartApplicationRequest::default()).await?;
         let schedule = appointments::GetScheduleRequest { doctor_id: me.id.clone() };
         refused(doctor.send(schedule).await, ErrorReason::OnboardingNotApproved)?;
-        for step in self.steps(&name, if sent_back { "MMC" } else { "MMC 2011/04/1187" }) {
+        for step in steps(&name, if sent_back { "MMC" } else { "MMC 2011/04/1187" }) {
             save(doctor, step).await?;
         }
         teller.say(&format!("Dr. {} {} fills the application in.", name.given, name.family));
         let submit = onboarding::SubmitApplicationRequest::default();
         refused(doctor.send(submit).await, ErrorReason::ApplicationIncomplete)?;
-        let certificate = papers::certificate(&name.family);
-        let documents = [
-            (
-                onboarding::DocumentKind::GovernmentId,
-                "card.png",
-                "image/png",
-                papers::identity_card()?,
-            ),
-            (
-                onboarding::DocumentKind::MedicalCertificate,
-                "degree.pdf",
-                "application/pdf",
-                certificate,
-            ),
-            (
-                onboarding::DocumentKind::Registration,
-                "council.jpg",
-                "image/jpeg",
-                papers::registration()?,
-            ),
-        ];
-        for (kind, file, media_type, bytes) in documents {
-            let file_id = doctor.upload(file, media_type, &bytes).await?.id;
-            let attach = onboarding::AttachDocumentRequest {
-                kind: kind.into(),
-                file_id,
-                ..Default::default()
-            };
-            doctor.send(attach).await?;
-        }
+        attach_documents(doctor, &name.family).await?;
         teller.say("Three documents go up in chunks: a PNG, a PDF, a JPEG.");
         doctor.send(onboarding::SubmitApplicationRequest::default()).await?;
         let mut application = self.queued(admin, &me.id).await?;
@@ -160,28 +126,6 @@ impl Day {
         self.outbox().mail(&me.email, "pproved").await?;
         teller.say("The admin approves; the mail about it lies in the outbox.");
         Ok(())
-    }
-
-    fn steps(&self, name: &types::PersonName, registration: &str) -> [Step; 4] {
-        [
-            Step::Professional(professional(registration)),
-            Step::Personal(onboarding::PersonalStep {
-                name: Some(name.clone()),
-                mobile: "098123 45678".to_owned(),
-                birth_date: Some(types::Date { year: 1979, month: 4, day: 12 }),
-            }),
-            Step::Clinic(onboarding::ClinicStep {
-                name: "Lake View Clinic".to_owned(),
-                address: Some(types::Address {
-                    lines: vec!["14 Prabhat Road".to_owned()],
-                    city: "Pune".to_owned(),
-                    region: "Maharashtra".to_owned(),
-                    postal_code: "411004".to_owned(),
-                    country_code: "IN".to_owned(),
-                }),
-            }),
-            Step::Declaration(onboarding::DeclarationStep { accepted: true }),
-        ]
     }
 
     /// The admin finds the application of this account in the queue.
@@ -223,7 +167,7 @@ impl Day {
         let asked = asked.iter().find(|step| !step.change_requested.is_empty());
         insist(asked.is_some(), "the doctor sees what is to be changed")?;
         teller.say("The admin sends one step back, with a reason.");
-        let mended = self.steps(name, "MMC 2004/02/0345");
+        let mended = steps(name, "MMC 2004/02/0345");
         let [professional, ..] = mended;
         save(doctor, professional).await?;
         doctor.send(onboarding::SubmitApplicationRequest::default()).await?;
@@ -246,4 +190,59 @@ fn professional(registration_number: &str) -> onboarding::ProfessionalStep {
         years_of_experience: 21,
         qualification: "MBBS, MD, DM (Cardiology)".to_owned(),
     }
+}
+
+/// An address that is new on every day.
+fn address(name: &str) -> Outcome<String> {
+    let now = std::time::UNIX_EPOCH.elapsed()?.as_nanos();
+    Ok(format!("{}.{now}@example.org", name.to_lowercase()))
+}
+
+fn steps(name: &types::PersonName, registration: &str) -> [Step; 4] {
+    [
+        Step::Professional(professional(registration)),
+        Step::Personal(onboarding::PersonalStep {
+            name: Some(name.clone()),
+            mobile: "098123 45678".to_owned(),
+            birth_date: Some(types::Date { year: 1979, month: 4, day: 12 }),
+        }),
+        Step::Clinic(onboarding::ClinicStep {
+            name: "Lake View Clinic".to_owned(),
+            address: Some(types::Address {
+                lines: vec!["14 Prabhat Road".to_owned()],
+                city: "Pune".to_owned(),
+                region: "Maharashtra".to_owned(),
+                postal_code: "411004".to_owned(),
+                country_code: "IN".to_owned(),
+            }),
+        }),
+        Step::Declaration(onboarding::DeclarationStep { accepted: true }),
+    ]
+}
+
+/// Uploads the three documents and adds them to the application.
+async fn attach_documents(doctor: &Client, name: &str) -> Outcome<()> {
+    let certificate = papers::certificate(name)?;
+    let documents = [
+        (onboarding::DocumentKind::GovernmentId, "card.png", "image/png", papers::identity_card()?),
+        (
+            onboarding::DocumentKind::MedicalCertificate,
+            "degree.pdf",
+            "application/pdf",
+            certificate,
+        ),
+        (
+            onboarding::DocumentKind::Registration,
+            "council.jpg",
+            "image/jpeg",
+            papers::registration()?,
+        ),
+    ];
+    for (kind, file, media_type, bytes) in documents {
+        let file_id = doctor.upload(file, media_type, &bytes).await?.id;
+        let attach =
+            onboarding::AttachDocumentRequest { kind: kind.into(), file_id, ..Default::default() };
+        doctor.send(attach).await?;
+    }
+    Ok(())
 }

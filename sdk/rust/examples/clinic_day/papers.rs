@@ -1,6 +1,6 @@
 //! The documents that the doctor of the story uploads: made here, from nothing.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 
 use image::{ImageFormat, Rgb, RgbImage};
 
@@ -28,7 +28,7 @@ fn picture(format: ImageFormat, colour: [u8; 3]) -> Result<Vec<u8>, image::Image
 }
 
 /// A medical certificate, as a PDF of one page.
-pub fn certificate(name: &str) -> Vec<u8> {
+pub fn certificate(name: &str) -> std::io::Result<Vec<u8>> {
     let text = format!("BT /F1 20 Tf 90 700 Td (Medical certificate of {name}) Tj ET");
     let objects = [
         "<< /Type /Catalog /Pages 2 0 R >>".to_owned(),
@@ -39,18 +39,17 @@ pub fn certificate(name: &str) -> Vec<u8> {
         format!("<< /Length {} >>\nstream\n{text}\nendstream", text.len()),
         "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>".to_owned(),
     ];
-    let mut pdf = "%PDF-1.7\n".to_owned();
+    let mut pdf = b"%PDF-1.7\n".to_vec();
     let mut offsets = Vec::new();
-    for (index, object) in objects.iter().enumerate() {
+    for (object, number) in objects.iter().zip(1..) {
         offsets.push(pdf.len());
-        pdf.push_str(&format!("{} 0 obj\n{object}\nendobj\n", index + 1));
+        write!(pdf, "{number} 0 obj\n{object}\nendobj\n")?;
     }
-    let table = pdf.len();
-    pdf.push_str(&format!("xref\n0 {}\n0000000000 65535 f \n", objects.len() + 1));
+    let (table, size) = (pdf.len(), objects.len() + 1);
+    write!(pdf, "xref\n0 {size}\n0000000000 65535 f \n")?;
     for offset in offsets {
-        pdf.push_str(&format!("{offset:010} 00000 n \n"));
+        writeln!(pdf, "{offset:010} 00000 n ")?;
     }
-    let size = objects.len() + 1;
-    pdf.push_str(&format!("trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n"));
-    pdf.into_bytes()
+    write!(pdf, "trailer\n<< /Size {size} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF\n")?;
+    Ok(pdf)
 }

@@ -61,6 +61,16 @@ impl Day {
     ) -> Outcome<appointments::Appointment> {
         teller.chapter("4. A patient finds the doctor and books");
         let doctor_id = present(people.doctor.account_id(), "account")?.to_owned();
+        let me = people.patient.send(profiles::GetMyPatientRequest {}).await?.patient;
+        people
+            .patient
+            .send(profiles::UpdateMyPatientRequest {
+                etag: present(me, "patient")?.etag,
+                birth_date: Some(types::Date { year: 1988, month: 2, day: 29 }),
+                gender: Some(types::Gender::Female.into()),
+                ..Default::default()
+            })
+            .await?;
         let search = directory::SearchDoctorsRequest {
             query: "cardiology".to_owned(),
             city: Some("pune".to_owned()),
