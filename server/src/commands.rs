@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use diesel_async::RunQueryDsl;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
@@ -109,9 +110,11 @@ pub async fn serve(config: Config) -> Result<(), CommandError> {
     let app = App::open(config, &database.url, work::subscriptions()).await?;
     first_login(&app, dir.path()).await?;
     let stop = app.stop.clone();
+    // Before anybody hears that the server listens.
+    let signals = Signals::receive().map_err(Error::internal)?;
     let running = serve::start(app.clone(), &database.url, identity::session_facts).await?;
     say(&format!("listening on http://{}", running.address));
-    tokio::spawn(stop_on_signal(stop.clone()));
+    tokio::spawn(signals.stop(stop.clone()));
     if let Some(cluster) = database.cluster {
         tokio::spawn(watch(cluster, dir.path().to_owned(), stop));
     }
@@ -151,19 +154,25 @@ fn say(line: &str) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What tells the server to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn receive() -> std::io::Result<Self> {
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
     }
-    stop.cancel();
+
+    async fn stop(mut self, stop: CancellationToken) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        stop.cancel();
+    }
 }
 
 /// Holds the embedded database and starts it again when it died.

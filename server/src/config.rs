@@ -17,6 +17,27 @@ use crate::kernel::secret::Secret;
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module.
 const NOT_SETTINGS: [&str; 3] = ["url", "pg_bin", "config"];
 
+/// Settings whose value in the environment is text, even where it looks like a number.
+const TEXTS: [&str; 14] = [
+    "data_dir",
+    "keys_dir",
+    "files_dir",
+    "audit_dir",
+    "fonts_dir",
+    "public_url",
+    "mail_from",
+    "tls_certificate",
+    "tls_key",
+    "smtp.host",
+    "sms.address",
+    "sms.account",
+    "sms.token",
+    "sms.from",
+];
+
+/// The remedy for half a TLS setting.
+const HALF_TLS: &str = "set both CLINICD_TLS_CERTIFICATE and CLINICD_TLS_KEY, or neither";
+
 /// What kind of installation this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,6 +149,9 @@ pub enum ConfigError {
     /// A key is unknown or a value of the wrong type.
     #[error("{0}")]
     Invalid(#[from] Box<figment::Error>),
+    /// Somebody wants TLS and would get plaintext.
+    #[error("{}", HALF_TLS)]
+    HalfTls,
     /// Production needs more.
     #[error("this is not fit for production:\n{}", .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
     Production(Vec<String>),
@@ -140,8 +164,12 @@ impl Config {
         if let Some(file) = file {
             figment = figment.merge(Toml::file_exact(file));
         }
+        let env = Env::prefixed("CLINICD_").ignore(&NOT_SETTINGS).split("__");
+        figment = figment.merge(env.clone());
+        for (key, text) in env.iter().filter(|(key, _)| TEXTS.iter().any(|name| key == name)) {
+            figment = figment.merge((key.as_str().to_lowercase(), text));
+        }
         let config: Self = figment
-            .merge(Env::prefixed("CLINICD_").ignore(&NOT_SETTINGS).split("__"))
             .merge(Env::raw().only(&["DATABASE_URL"]))
             .merge(Serialized::defaults(flags))
             .extract()
@@ -152,8 +180,9 @@ impl Config {
 
     /// Refuses a production server with anything made up for development.
     fn check(&self) -> Result<(), ConfigError> {
+        let whole_tls = self.tls_certificate.is_some() == self.tls_key.is_some();
         if self.env == Environment::Development {
-            return Ok(());
+            return if whole_tls { Ok(()) } else { Err(ConfigError::HalfTls) };
         }
         let mut problems = Vec::new();
         let mut need = |fine: bool, problem: &str| {
@@ -171,11 +200,8 @@ impl Config {
         );
         need(self.keys_dir.is_some(), "set CLINICD_KEYS_DIR: generated keys are for development");
         need(self.smtp.is_some(), "set CLINICD_SMTP__HOST …: the mail outbox is for development");
-        need(self.sms.is_some(), "set CLINICD_SMS__BASE_URL …: the SMS outbox is for development");
-        need(
-            self.tls_certificate.is_some() == self.tls_key.is_some(),
-            "set both CLINICD_TLS_CERTIFICATE and CLINICD_TLS_KEY, or neither",
-        );
+        need(self.sms.is_some(), "set CLINICD_SMS__ADDRESS …: the SMS outbox is for development");
+        need(whole_tls, HALF_TLS);
         need(
             self.passwords.is_strong(),
             "CLINICD_PASSWORDS__… must be at least 19456 KiB, 2 rounds",

@@ -10,7 +10,11 @@ use clap::{Args, Parser, Subcommand};
 use clinicd_server::commands;
 use clinicd_server::config::{Config, Flags};
 use clinicd_server::kernel::db::embedded::{self, Launch};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterFn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// The backend of a clinic, over gRPC.
 #[derive(Parser)]
@@ -85,9 +89,7 @@ fn main() -> ExitCode {
         let outcome = Launch::parse(arguments).and_then(|launch| embedded::supervise(&launch));
         return outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    log_to_stderr();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -95,6 +97,23 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What `RUST_LOG` asks for, as far as [`is_private_by_design`].
+fn log_to_stderr() {
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn"));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(FilterFn::new(is_private_by_design))
+        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .init();
+}
+
+/// Our own code logs no personal data at any level. The libraries below do when they debug:
+/// parameters of statements, headers, frames. No setting opens that.
+fn is_private_by_design(event: &Metadata<'_>) -> bool {
+    *event.level() <= Level::INFO || event.target().starts_with("clinicd")
 }
 
 fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
@@ -134,7 +153,9 @@ fn read_password() -> std::io::Result<String> {
 async fn serve_metrics(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let Some(address) = config.metrics_listen else { return Ok(()) };
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
-    let listener = tokio::net::TcpListener::bind(address).await?;
+    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}; choose another with --metrics-listen")
+    })?;
     let page = move || std::future::ready(recorder.render());
     let router = axum::Router::new().route("/metrics", axum::routing::get(page));
     tokio::spawn(async move {

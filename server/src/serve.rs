@@ -1,5 +1,6 @@
 //! The one port: layers in order, one line per room, graceful stop.
 
+use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,9 @@ const STREAMS_PER_CONNECTION: u32 = 100;
 /// How long calls in flight may take to end after the server was told to stop.
 const DRAIN: Duration = Duration::from_secs(25);
 
+/// How long after that order the health can still be asked.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -78,6 +82,12 @@ pub enum ServeError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The certificate and the key do not fit, or are none.
+    #[error(
+        "CLINICD_TLS_CERTIFICATE and CLINICD_TLS_KEY must be PEM files of a certificate and its \
+         private key: {}", .0.source().map(ToString::to_string).unwrap_or_default()
+    )]
+    Identity(tonic::transport::Error),
     /// A method lacks its rule.
     #[error(transparent)]
     Rules(#[from] crate::kernel::access::rules::RuleError),
@@ -146,7 +156,7 @@ pub async fn start(
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)));
     if let Some(tls) = tls(&app).await? {
-        server = server.tls_config(tls)?;
+        server = server.tls_config(tls).map_err(ServeError::Identity)?;
     }
     let stop = app.stop.clone();
     let tasks = work::start(&app, database_url, &stop);
@@ -161,6 +171,7 @@ pub async fn start(
             for service in service_names() {
                 health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
             }
+            tokio::spawn(let_watchers_go(health));
         };
         let serving = server
             .add_routes(Routes::from(router))
@@ -178,6 +189,15 @@ pub async fn start(
         result
     });
     Ok(Running { address, stop, done })
+}
+
+/// Ends the streams of those who watch the health, once they have heard: the server would wait for
+/// them.
+async fn let_watchers_go(mut health: tonic_health::server::HealthReporter) {
+    tokio::time::sleep(LAST_WORDS).await;
+    for service in service_names() {
+        health.clear_service_status(&service).await;
+    }
 }
 
 /// One line per service.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
@@ -80,20 +81,31 @@ where
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
         let rule = gate.rules.get(request.uri().path());
+        let ends = Instant::now() + deadline(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         let call = tracing::Instrument::instrument(
-            locale::CURRENT.scope(language, async move { gate.handle(rule, request, inner).await }),
+            locale::CURRENT.scope(language, async move {
+                gate.handle(rule, request, inner, ends).await
+            }),
             span,
         );
         // What changes something, or shows medical data after its audit entry, runs in a task of
         // its own: a client that goes away cannot leave it half done.
         let runs_to_its_end = rule.is_some_and(|rule| rule.changes || rule.medical);
+        let answer = async move {
+            if !runs_to_its_end {
+                return call.await;
+            }
+            match timeout_at(ends, tokio::spawn(call)).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(panic)) => refuse(Error::internal(panic)),
+                // The client hears of it in time, even while the audit entry is being written.
+                Err(_) => refuse(Error::of(Reason::DeadlineExceeded)),
+            }
+        };
+        let answer = locale::CURRENT.scope(language, answer);
         async move {
-            let mut response = if runs_to_its_end {
-                tokio::spawn(call).await.unwrap_or_else(|panic| refuse(Error::internal(panic)))
-            } else {
-                call.await
-            };
+            let mut response = answer.await;
             if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
                 response.headers_mut().insert("x-request-id", value);
             }
@@ -107,21 +119,42 @@ fn refuse(error: Error) -> Response<Body> {
     Status::from(error).into_http()
 }
 
+/// The answer to what is no gRPC call at all: a browser that looks around, a proxy set up wrong.
+fn not_grpc(head: &Parts) -> Option<Response<Body>> {
+    const GRPC: &[u8] = b"application/grpc";
+    let mut response = Response::new(Body::empty());
+    if head.method != Method::POST {
+        *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+        return Some(response);
+    }
+    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC)) {
+        return None;
+    }
+    *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Some(response)
+}
+
 impl AccessLayer {
     async fn handle<S>(
         &self,
         rule: Option<&'static Rule>,
         request: Request<Body>,
         mut inner: S,
+        ends: Instant,
     ) -> Response<Body>
     where
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     {
+        let (mut head, body) = request.into_parts();
+        if let Some(answer) = not_grpc(&head) {
+            return answer;
+        }
         let Some(rule) = rule else { return refuse(Error::of(Reason::UnknownMethod)) };
         let started = std::time::Instant::now();
-        let (mut head, body) = request.into_parts();
-        let deadline = deadline(&head.headers);
-        let (caller, permission) = match self.admit(rule, &head).await {
+        let late = |_| Error::of(Reason::DeadlineExceeded);
+        let admitted = timeout_at(ends, self.admit(rule, &head)).await.map_err(late);
+        let (caller, permission) = match admitted.flatten() {
             Ok(admitted) => admitted,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
         };
@@ -134,7 +167,7 @@ impl AccessLayer {
         let response = if rule.standard {
             answer.await.map_err(|_| Reason::Internal)
         } else {
-            match tokio::time::timeout(deadline, answer).await {
+            match timeout_at(ends, answer).await {
                 Ok(answer) => answer.map_err(|_| Reason::Internal),
                 Err(_) => Err(Reason::DeadlineExceeded),
             }
@@ -290,16 +323,26 @@ fn reason_of(response: &Response<Body>) -> &'static str {
     name_of(reason.unwrap_or(Reason::Unspecified))
 }
 
-/// tonic answers an oversized message with `OUT_OF_RANGE`, which is ours for stale feed tokens.
-/// Its own statuses carry no details, ours always do.
+/// Gives tonic's own refusals of a message their reason. They carry no details, ours always do.
 fn mend(response: Response<Body>) -> Response<Body> {
     if response.headers().contains_key("grpc-status-details-bin") {
         return response;
     }
     match status_of(&response) {
-        Some(11) => refuse(Error::of(Reason::MessageTooLarge)),
+        // Too long; the code is ours for stale feed tokens.
+        Some(11) => {
+            let limit = Status::from_header_map(response.headers()).and_then(|status| limit(&status));
+            refuse(Error::of(Reason::MessageTooLarge).with("limit_bytes", limit.unwrap_or(0)))
+        }
+        // Not protobuf, or not framed as gRPC demands.
+        Some(13) => refuse(Error::internal("the request cannot be decoded")),
         _ => response,
     }
+}
+
+/// The limit in bytes, which stands last in what tonic says about an oversized message.
+fn limit(status: &Status) -> Option<u64> {
+    status.message().split_whitespace().filter_map(|word| word.parse().ok()).next_back()
 }
 
 #[cfg(test)]

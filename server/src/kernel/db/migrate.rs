@@ -14,7 +14,7 @@ const LOCK: i64 = 0x636c_696e_6963;
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     /// It cannot be reached.
-    #[error("cannot connect to the database: {0}")]
+    #[error("cannot connect to the database: {0}; does it run, and is DATABASE_URL right?")]
     Connect(#[from] diesel::ConnectionError),
     /// A newer clinicd has migrated it.
     #[error(
