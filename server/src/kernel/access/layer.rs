@@ -84,14 +84,13 @@ where
         let ends = Instant::now() + deadline(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         let call = tracing::Instrument::instrument(
-            locale::CURRENT.scope(language, async move {
-                gate.handle(rule, request, inner, ends).await
-            }),
+            locale::CURRENT
+                .scope(language, async move { gate.handle(rule, request, inner, ends).await }),
             span,
         );
         // What changes something, or shows medical data after its audit entry, runs in a task of
         // its own: a client that goes away cannot leave it half done.
-        let runs_to_its_end = rule.is_some_and(|rule| rule.changes || rule.medical);
+        let runs_to_its_end = rule.is_some_and(Rule::runs_to_its_end);
         let answer = async move {
             if !runs_to_its_end {
                 return call.await;
@@ -164,7 +163,7 @@ impl AccessLayer {
         head.extensions.insert(caller.clone());
         let request = Request::from_parts(head, body);
         let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
-        let response = if rule.standard {
+        let response = if rule.standard || rule.runs_to_its_end() {
             answer.await.map_err(|_| Reason::Internal)
         } else {
             match timeout_at(ends, answer).await {
@@ -331,7 +330,8 @@ fn mend(response: Response<Body>) -> Response<Body> {
     match status_of(&response) {
         // Too long; the code is ours for stale feed tokens.
         Some(11) => {
-            let limit = Status::from_header_map(response.headers()).and_then(|status| limit(&status));
+            let limit =
+                Status::from_header_map(response.headers()).and_then(|status| limit(&status));
             refuse(Error::of(Reason::MessageTooLarge).with("limit_bytes", limit.unwrap_or(0)))
         }
         // Not protobuf, or not framed as gRPC demands.

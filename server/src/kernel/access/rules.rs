@@ -44,6 +44,15 @@ pub struct Rule {
     pub standard: bool,
 }
 
+impl Rule {
+    /// What changes something, or shows medical data after its audit entry, is not broken off when
+    /// its client goes away or its deadline passes.
+    #[must_use]
+    pub fn runs_to_its_end(&self) -> bool {
+        self.changes || self.medical
+    }
+}
+
 /// Why the rules cannot be built; the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum RuleError {
