@@ -3,6 +3,8 @@
 
 mod access;
 mod architecture;
+mod clinic_day;
 mod contract;
 mod schema;
 mod sdk;
+mod visits;

@@ -84,7 +84,8 @@ async fn put(
     let put = PutSchedule {
         doctor,
         version: request.etag.parse().map_err(|_| stale())?,
-        zone: request.time_zone.clone(),
+        // As the database of zones spells it: clients compare names letter by letter.
+        zone: wanted.zone.iana_name().unwrap_or(&request.time_zone).to_owned(),
         lead_minutes: wanted.lead_minutes,
         horizon_days: wanted.horizon_days,
         now: app.clock.now(),

@@ -4,7 +4,7 @@ use super::rows::{NoteId, NoteRow};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::audit::{self, Access, DataType};
-use crate::kernel::crypto::{Aad, DataKey};
+use crate::kernel::crypto::{Aad, CryptoError, DataKey};
 use crate::kernel::error::{Error, Reason, Result, name_of};
 use crate::kernel::kinds::{DoctorId, PatientId};
 use crate::kernel::patient_keys;
@@ -46,7 +46,11 @@ pub(super) fn seal(key: &DataKey, place: Place, text: &str) -> Result<Vec<u8>> {
 /// Opens a text. One that was edited or moved is `CONTENT_TAMPERED`.
 pub(super) fn open(key: &DataKey, row: &NoteRow) -> Result<String> {
     let text =
-        key.open(&row.sealed_text, &Place::from(row).aad()).map_err(patient_keys::unreadable)?;
+        key.open(&row.sealed_text, &Place::from(row).aad()).map_err(|error| match error {
+            // The key is the patient's, so a text that names another one was edited.
+            CryptoError::UnknownKey(_) => Error::of(Reason::ContentTampered).caused_by(error),
+            error => patient_keys::unreadable(error),
+        })?;
     String::from_utf8(text).map_err(Error::internal)
 }
 
@@ -122,12 +126,13 @@ mod tests {
     fn a_note_opens_only_where_it_was_sealed() {
         let key = DataKey::generate(1, Random);
         let other = Uuid::from_u128(99);
-        let moves: [fn(&mut NoteRow, Uuid); 5] = [
+        let moves: [fn(&mut NoteRow, Uuid); 6] = [
             |row, id| row.id = NoteId(id),
             |row, id| row.patient = PatientId(id),
             |row, id| row.doctor = DoctorId(id),
             |row, _| row.version = 2,
             |row, _| row.sealed_text.truncate(10),
+            |row, _| row.sealed_text[5] ^= 1,
         ];
         for change in moves {
             let mut row = note(&key, 1, "note");
