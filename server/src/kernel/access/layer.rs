@@ -149,11 +149,7 @@ impl AccessLayer {
 
     /// Finds out who calls, and whether the rule lets them in. A role that was given a moment ago
     /// counts: before a refusal the database is asked anew.
-    async fn admit(
-        &self,
-        rule: &'static Rule,
-        head: &Parts,
-    ) -> Result<(Caller, Result<()>)> {
+    async fn admit(&self, rule: &'static Rule, head: &Parts) -> Result<(Caller, Result<()>)> {
         let mut caller = Caller {
             session: None,
             method: rule.method,
