@@ -22,6 +22,7 @@
 )]
 
 pub mod cluster;
+pub mod crowd;
 pub mod doctors;
 pub mod expect;
 pub mod mail;

@@ -81,9 +81,13 @@ impl Client {
         Ok(Self { session, ..self.clone() })
     }
 
-    /// Ends the session, for all clones.
+    /// Ends the session, for all clones. One that has ended before is fine: perhaps this very call
+    /// ended it and its answer was lost.
     pub async fn sign_out(&self) -> Result<()> {
-        self.send(SignOutRequest::default()).await.map(|_| ())
+        match self.send(SignOutRequest::default()).await {
+            Ok(_) | Err(Error::SessionEnded(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same client without a session.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod feed;
+mod held_back;
 mod jobs;
 mod scratch;
 mod stream;
