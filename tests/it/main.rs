@@ -4,5 +4,6 @@
 mod access;
 mod architecture;
 mod contract;
+mod rooms;
 mod schema;
 mod sdk;
