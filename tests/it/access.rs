@@ -1,8 +1,6 @@
 //! Every method of the descriptors, called with an empty body by everybody who may not, and by
 //! those who may.
 
-use std::time::Duration;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clinicd_sdk::{Code, Error};
@@ -12,76 +10,26 @@ use clinicd_server::kernel::access::tokens::{NewToken, TokenConfig, Tokens};
 use clinicd_server::kernel::crypto::keys::SigningKey;
 use clinicd_server::kernel::kinds::Role;
 use clinicd_tests::people::Person;
+use clinicd_tests::wire::{self, access_token};
 use clinicd_tests::{World, refused};
 use jiff::SignedDuration;
-use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::transport::Channel;
 
 use crate::contract::methods;
 
 const ROLES: [Role; 6] =
     [Role::Patient, Role::Doctor, Role::Operator, Role::Pharmacist, Role::Admin, Role::Superuser];
 
-/// Empty requests; answers are taken and not read.
-#[derive(Clone, Copy)]
-struct Nothing;
-
-impl Codec for Nothing {
-    type Encode = ();
-    type Decode = ();
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Nothing {
-    type Item = ();
-    type Error = Status;
-
-    fn encode(&mut self, (): (), _: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        Ok(())
-    }
-}
-
-impl Decoder for Nothing {
-    type Item = ();
-    type Error = Status;
-
-    fn decode(&mut self, bytes: &mut DecodeBuf<'_>) -> Result<Option<()>, Status> {
-        use bytes::Buf as _;
-        bytes.advance(bytes.remaining());
-        Ok(Some(()))
-    }
-
-    fn buffer_settings(&self) -> BufferSettings {
-        BufferSettings::default()
-    }
-}
-
 /// Calls any method with an empty body.
 async fn call(channel: &Channel, path: &str, token: Option<&str>) -> Result<(), Error> {
-    let mut request = Request::new(());
-    request.set_timeout(Duration::from_secs(10));
-    if let Some(token) = token {
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    match wire::call(channel, path, token, Vec::new()).await {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(refusal.into_error()),
     }
-    let mut grpc = tonic::client::Grpc::new(channel.clone());
-    grpc.ready().await.unwrap();
-    // As a stream, any method can be read; that it has begun is enough.
-    let path = path.parse().unwrap();
-    grpc.server_streaming(request, path, Nothing).await.map(|_| ()).map_err(Error::from)
 }
 
 fn channel(world: &World) -> Channel {
-    Endpoint::from_shared(world.url().to_owned()).unwrap().connect_lazy()
+    wire::channel(world.url())
 }
 
 fn rules() -> Vec<(String, &'static Rule)> {
@@ -91,10 +39,6 @@ fn rules() -> Vec<(String, &'static Rule)> {
     };
     let paths = methods().into_iter().map(path);
     paths.map(|path| (path.clone(), rules.get(&path).unwrap())).collect()
-}
-
-fn access_token(person: &Person) -> String {
-    person.client.tokens().unwrap().access_token
 }
 
 /// The person in a new session, with these roles and no others. Written past the server: in life

@@ -28,6 +28,7 @@ pub mod expect;
 pub mod mail;
 pub mod people;
 pub mod process;
+pub mod wire;
 pub mod world;
 
 pub use clinicd_sdk::Code;

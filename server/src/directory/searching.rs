@@ -27,11 +27,6 @@ pub(super) async fn search(
     app: &App,
     request: pb::SearchDoctorsRequest,
 ) -> Result<pb::SearchDoctorsResponse> {
-    let words = match rules::wanted(&request.query) {
-        Wanted::All => Vec::new(),
-        Wanted::Words(words) => words,
-        Wanted::Nobody => return Ok(pb::SearchDoctorsResponse::default()),
-    };
     let (page_size, page_token) = (request.page_size, request.page_token.clone());
     let filter = pb::SearchDoctorsRequest { page_size: 0, page_token: String::new(), ..request };
     let page = app.pages.open::<Key>(&PageRequest {
@@ -40,6 +35,11 @@ pub(super) async fn search(
         page_token: &page_token,
         bound_to: &[&filter.encode_to_vec()],
     })?;
+    let words = match rules::wanted(&filter.query) {
+        Wanted::All => Vec::new(),
+        Wanted::Words(words) => words,
+        Wanted::Nobody => return Ok(pb::SearchDoctorsResponse::default()),
+    };
     let search = Search {
         queries: None,
         specialty: rules::equal_to(filter.specialty_code.as_ref()),

@@ -18,7 +18,7 @@ use super::{grant_role, links, rules};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Faults, Result};
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{self, NewJob};
 use crate::kernel::kinds::{AccountId, Role, Time};
@@ -54,13 +54,15 @@ pub(super) struct NewPerson {
 impl NewPerson {
     /// Cleans what a person typed.
     pub(super) fn new(email: &str, name: Option<PersonName>, language: &str) -> Result<Self> {
-        let name = name.unwrap_or_default();
-        Ok(Self {
+        let (name, mut faults) = (name.unwrap_or_default(), Faults::default());
+        let person = Self {
             email: email.trim().to_owned(),
-            given_name: text::required_line("name.given", &name.given)?,
-            family_name: text::line("name.family", &name.family)?,
-            language: rules::language("language", language)?,
-        })
+            given_name: faults.keep(text::required_line("name.given", &name.given)),
+            family_name: faults.keep(text::line("name.family", &name.family)),
+            language: faults.keep(rules::language("language", language)),
+        };
+        faults.check()?;
+        Ok(person)
     }
 
     /// What the person's password may not hold.

@@ -134,6 +134,36 @@ impl Error {
     }
 }
 
+/// Collects the faults of several fields, so that a caller is told of all of them at once.
+#[derive(Debug, Default)]
+pub struct Faults(Option<Error>);
+
+impl Faults {
+    /// The value; a stand-in when there is none, and its fault is kept.
+    pub fn keep<T: Default>(&mut self, result: Result<T>) -> T {
+        result.unwrap_or_else(|error| {
+            self.add(error);
+            T::default()
+        })
+    }
+
+    /// Keeps a fault. One that is not about fields takes the place of all that are.
+    pub fn add(&mut self, error: Error) {
+        match &mut self.0 {
+            Some(first) if first.reason != Reason::InvalidFields => {}
+            Some(first) if error.reason == Reason::InvalidFields => {
+                first.fields.extend(error.fields);
+            }
+            first => *first = Some(error),
+        }
+    }
+
+    /// Refuses when there was a fault.
+    pub fn check(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 /// The gRPC code of each reason, as documented in `error.proto`.
 #[must_use]
 pub fn code_of(reason: Reason) -> Code {
@@ -276,4 +306,31 @@ fn message(error: &Error, name: &str) -> String {
     parts
         .extend([fields, missing, metadata].iter().filter(|p| !p.is_empty()).map(|p| p.join("; ")));
     parts.join(" | ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn faults_of_fields_are_told_together() {
+        let mut faults = Faults::default();
+        assert_eq!(faults.keep(Ok(7)), 7);
+        assert_eq!(faults.keep::<i32>(Err(Error::field("a", "x").and_field("b", "y"))), 0);
+        faults.add(Error::field("c", "z"));
+        let fields: Vec<_> = faults.check().unwrap_err().fields;
+        assert_eq!(fields.iter().map(|(field, _)| field.as_str()).collect::<String>(), "abc");
+        assert!(Faults::default().check().is_ok());
+    }
+
+    #[test]
+    fn a_fault_of_the_server_is_told_alone() {
+        let mut faults = Faults::default();
+        faults.add(Error::field("a", "x"));
+        faults.add(Error::unavailable());
+        faults.add(Error::field("b", "y"));
+        let error = faults.check().unwrap_err();
+        assert_eq!((error.reason, error.fields.len()), (Reason::Unavailable, 0));
+    }
 }

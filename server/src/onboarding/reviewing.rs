@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::identity;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::error::{Error, Faults, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role};
 use crate::kernel::text;
 use crate::profiles::{self, NewDoctor};
@@ -126,15 +126,21 @@ async fn decide(
 
 /// The steps to be mended, each at most once, with what is to be changed.
 fn changes(requested: &[pb::StepChange]) -> Result<Map<String, Value>> {
-    let mut changes = Map::new();
-    for change in requested {
-        let step = Step::from_wire(change.step)
-            .ok_or_else(|| Error::field("changes.step", "must be a step"))?;
-        let reason = text::required_block("changes.reason", &change.reason)?;
-        if changes.insert(step.as_str().to_owned(), Value::String(reason)).is_some() {
-            return Err(Error::field("changes", "must name each step at most once"));
-        }
+    let (mut faults, mut changes) = (Faults::default(), Map::new());
+    for (at, change) in requested.iter().enumerate() {
+        let path = |name: &str| format!("changes[{at}].{name}");
+        let reason = faults.keep(text::required_block(&path("reason"), &change.reason));
+        let remedy = match Step::from_wire(change.step).map(Step::as_str) {
+            None => "must be a step",
+            Some(step) if changes.contains_key(step) => "must not repeat a step",
+            Some(step) => {
+                changes.insert(step.to_owned(), Value::String(reason));
+                continue;
+            }
+        };
+        faults.add(Error::field(path("step"), remedy));
     }
+    faults.check()?;
     Ok(changes)
 }
 

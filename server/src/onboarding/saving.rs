@@ -10,14 +10,14 @@ use super::rows::{
 };
 use super::rules::{self, Action};
 use crate::app::App;
-use crate::directory;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::{Error, Faults, Result};
 use crate::kernel::kinds::{Day, Time};
 use crate::kernel::phone;
 use crate::kernel::text::{line, required_line};
+use crate::{directory, profiles};
 
 /// Saves one step as a whole. What the reviewer asked for in it counts as done.
 pub(super) async fn save(
@@ -53,15 +53,16 @@ async fn save_personal(
     now: Time,
     step: &pb::PersonalStep,
 ) -> Result<()> {
-    let name = step.name.clone().unwrap_or_default();
+    let (name, mut faults) = (step.name.clone().unwrap_or_default(), Faults::default());
     let save = SavePersonal {
         id,
         now,
-        given_name: required_line("personal.name.given", &name.given)?,
-        family_name: line("personal.name.family", &name.family)?,
-        mobile: phone::e164("personal.mobile", &step.mobile)?,
-        birth_date: step.birth_date.map(|date| birth_date(date, now)).transpose()?,
+        given_name: faults.keep(required_line("personal.name.given", &name.given)),
+        family_name: faults.keep(line("personal.name.family", &name.family)),
+        mobile: faults.keep(phone::e164("personal.mobile", &step.mobile)),
+        birth_date: faults.keep(step.birth_date.map(|date| birth_date(date, now)).transpose()),
     };
+    faults.check()?;
     save.execute(conn).await?;
     Ok(())
 }
@@ -79,25 +80,23 @@ async fn save_professional(
     now: Time,
     step: &pb::ProfessionalStep,
 ) -> Result<()> {
+    let mut faults = Faults::default();
+    if !directory::specialty_exists(conn, &step.specialty_code).await? {
+        let remedy = "must be a code from DirectoryService.ListSpecialties";
+        faults.add(Error::field("professional.specialty_code", remedy));
+    }
+    let (number, council) = (&step.registration_number, &step.registration_council);
     let save = SaveProfessional {
         id,
         now,
         specialty_code: step.specialty_code.clone(),
-        registration_number: required_line(
-            "professional.registration_number",
-            &step.registration_number,
-        )?,
-        registration_council: required_line(
-            "professional.registration_council",
-            &step.registration_council,
-        )?,
+        registration_number: faults.keep(required_line("professional.registration_number", number)),
+        registration_council: faults
+            .keep(required_line("professional.registration_council", council)),
         years_of_experience: step.years_of_experience,
-        qualification: line("professional.qualification", &step.qualification)?,
+        qualification: faults.keep(line("professional.qualification", &step.qualification)),
     };
-    if !directory::specialty_exists(conn, &step.specialty_code).await? {
-        let remedy = "must be a code from DirectoryService.ListSpecialties";
-        return Err(Error::field("professional.specialty_code", remedy));
-    }
+    faults.check()?;
     save.execute(conn).await?;
     Ok(())
 }
@@ -108,20 +107,19 @@ async fn save_clinic(
     now: Time,
     step: &pb::ClinicStep,
 ) -> Result<()> {
+    let mut faults = Faults::default();
+    let name = faults.keep(required_line("clinic.name", &step.name));
     let address = step.address.clone().unwrap_or_default();
-    if !address.country_code.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        let remedy = "must be an ISO 3166-1 code in capitals, such as IN";
-        return Err(Error::field("clinic.address.country_code", remedy));
-    }
-    let lines = address.lines.iter().map(|text| required_line("clinic.address.lines", text));
+    let address = faults.keep(profiles::clean_address("clinic.address", &address));
+    faults.check()?;
     let save = SaveClinic {
         id,
         now,
-        name: required_line("clinic.name", &step.name)?,
-        lines: List(lines.collect::<Result<_>>()?),
-        city: required_line("clinic.address.city", &address.city)?,
-        region: line("clinic.address.region", &address.region)?,
-        postal_code: line("clinic.address.postal_code", &address.postal_code)?,
+        name,
+        lines: List(address.lines),
+        city: address.city,
+        region: address.region,
+        postal_code: address.postal_code,
         country_code: address.country_code,
     };
     save.execute(conn).await?;

@@ -2,7 +2,7 @@
 
 use clinicd_proto::r#type::v1 as types;
 
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::{Error, Faults, Result};
 use crate::kernel::text;
 
 /// The country codes of ISO 3166-1 (alpha-2).
@@ -20,22 +20,24 @@ const COUNTRIES: &str = "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB B
 /// path of the address in the request.
 pub fn clean_address(field: &str, address: &types::Address) -> Result<types::Address> {
     let path = |name: &str| format!("{field}.{name}");
+    let mut faults = Faults::default();
     let mut lines = Vec::with_capacity(address.lines.len());
     for (at, line) in address.lines.iter().enumerate() {
-        lines.push(text::required_line(&path(&format!("lines[{at}]")), line)?);
+        lines.push(faults.keep(text::required_line(&path(&format!("lines[{at}]")), line)));
     }
-    let country_code = address.country_code.clone();
-    if !COUNTRIES.split_ascii_whitespace().any(|code| code == country_code) {
-        let remedy = "must be an ISO 3166-1 country code, such as IN";
-        return Err(Error::field(path("country_code"), remedy));
-    }
-    Ok(types::Address {
+    let clean = types::Address {
         lines,
-        city: text::required_line(&path("city"), &address.city)?,
-        region: text::line(&path("region"), &address.region)?,
-        postal_code: text::line(&path("postal_code"), &address.postal_code)?,
-        country_code,
-    })
+        city: faults.keep(text::required_line(&path("city"), &address.city)),
+        region: faults.keep(text::line(&path("region"), &address.region)),
+        postal_code: faults.keep(text::line(&path("postal_code"), &address.postal_code)),
+        country_code: address.country_code.clone(),
+    };
+    if !COUNTRIES.split_ascii_whitespace().any(|code| code == clean.country_code) {
+        let remedy = "must be an ISO 3166-1 country code in capitals, such as IN";
+        faults.add(Error::field(path("country_code"), remedy));
+    }
+    faults.check()?;
+    Ok(clean)
 }
 
 /// An address as lines to print within its country: street lines, then city, region and code.

@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::error::{Error, Faults, Reason, Result};
 use crate::kernel::kinds::{ConsultationMode, DoctorId, Time};
 use crate::kernel::text;
 use crate::profiles::{clean_address, require_etag};
@@ -65,8 +65,7 @@ pub(in crate::profiles) async fn update_mine(
     app.once(caller, &request.request_id, request, async move |conn: &mut Conn| {
         let before = find_own(conn, caller).await?;
         require_etag(before.version, &request.etag)?;
-        let mut row = with_changes(before.clone(), request)?;
-        let fees = request.fees.as_ref().map(rules::fees).transpose()?;
+        let (mut row, fees) = with_changes(before.clone(), request)?;
         if row != before || fees.is_some() {
             row.updated_at = app.clock.now();
             store(conn, &row).await?;
@@ -97,35 +96,38 @@ async fn find_own(conn: &mut Conn, caller: &Caller) -> Result<DoctorRow> {
     rows::find(conn, id).await?.ok_or_else(|| Error::not_found("doctor"))
 }
 
-/// The row as the request wants it. Fees are a table of their own.
+/// The row as the request wants it, and the fees if it names any: they are a table of their own.
 fn with_changes(
     mut row: DoctorRow,
     request: &pb::UpdateMyDoctorProfileRequest,
-) -> Result<DoctorRow> {
+) -> Result<(DoctorRow, Option<rules::Fees>)> {
+    let mut faults = Faults::default();
     if let Some(bio) = &request.bio {
-        row.bio = text::block("bio", bio)?;
+        row.bio = faults.keep(text::block("bio", bio));
     }
     if let Some(qualification) = &request.qualification {
-        row.qualification = text::line("qualification", qualification)?;
+        row.qualification = faults.keep(text::line("qualification", qualification));
     }
     if let Some(years) = request.years_of_experience {
         row.years_of_experience = years;
     }
     if let Some(languages) = &request.languages {
-        row.languages = rules::languages(languages)?;
+        row.languages = faults.keep(rules::languages(languages));
     }
     if let Some(name) = &request.clinic_name {
-        row.clinic_name = text::line("clinic_name", name)?;
+        row.clinic_name = faults.keep(text::line("clinic_name", name));
     }
     if let Some(address) = &request.clinic_address {
-        let address = clean_address("clinic_address", address)?;
+        let address = faults.keep(clean_address("clinic_address", address));
         row.clinic_lines = address.lines;
         row.clinic_city = address.city;
         row.clinic_region = address.region;
         row.clinic_postal_code = address.postal_code;
         row.clinic_country_code = address.country_code;
     }
-    Ok(row)
+    let fees = request.fees.as_ref().map(|fees| faults.keep(rules::fees(fees)));
+    faults.check()?;
+    Ok((row, fees))
 }
 
 async fn store(conn: &mut Conn, row: &DoctorRow) -> Result<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clinicd_proto::profiles::v1 as pb;
 
 use super::rows::{DoctorRow, FeeRow};
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::{Error, Faults, Result};
 use crate::kernel::kinds::ConsultationMode;
 use crate::profiles::languages::canonical;
 use crate::profiles::money_from_wire;
@@ -42,34 +42,40 @@ pub(super) fn completeness(row: &DoctorRow, fees: &[FeeRow]) -> (i32, Vec<&'stat
 
 /// The languages in their usual form, each once.
 pub(super) fn languages(list: &pb::LanguageList) -> Result<Vec<String>> {
+    let mut faults = Faults::default();
     let mut languages: Vec<String> = Vec::with_capacity(list.codes.len());
     for (at, code) in list.codes.iter().enumerate() {
         let field = format!("languages.codes[{at}]");
-        let Some(language) = canonical(code) else {
-            return Err(Error::field(field, "must be a BCP 47 language code, such as mr"));
-        };
-        if languages.contains(&language) {
-            return Err(Error::field(field, "must not repeat a language"));
+        match canonical(code) {
+            None => faults.add(Error::field(field, "must be a BCP 47 language code, such as mr")),
+            Some(language) if languages.contains(&language) => {
+                faults.add(Error::field(field, "must not repeat a language"));
+            }
+            Some(language) => languages.push(language),
         }
-        languages.push(language);
     }
+    faults.check()?;
     Ok(languages)
 }
 
 /// One fee per mode, with currency and minor units.
-pub(super) fn fees(list: &pb::FeeList) -> Result<BTreeMap<ConsultationMode, (String, i64)>> {
-    let mut fees = BTreeMap::new();
+pub(super) type Fees = BTreeMap<ConsultationMode, (String, i64)>;
+
+/// The fees of a request.
+pub(super) fn fees(list: &pb::FeeList) -> Result<Fees> {
+    let (mut faults, mut fees) = (Faults::default(), Fees::new());
     for (at, fee) in list.fees.iter().enumerate() {
         let field = format!("fees.fees[{at}]");
-        let Some(mode) = ConsultationMode::from_wire(fee.mode) else {
-            return Err(Error::field(format!("{field}.mode"), "must be a consultation mode"));
-        };
         let amount = fee.amount.clone().unwrap_or_default();
-        let amount = money_from_wire(&format!("{field}.amount"), &amount)?;
-        if fees.insert(mode, amount).is_some() {
-            return Err(Error::field(format!("{field}.mode"), "must not repeat a mode"));
-        }
+        let amount = faults.keep(money_from_wire(&format!("{field}.amount"), &amount));
+        let remedy = match ConsultationMode::from_wire(fee.mode) {
+            None => "must be a consultation mode",
+            Some(mode) if fees.insert(mode, amount).is_some() => "must not repeat a mode",
+            Some(_) => continue,
+        };
+        faults.add(Error::field(format!("{field}.mode"), remedy));
     }
+    faults.check()?;
     Ok(fees)
 }
 

@@ -9,7 +9,7 @@ use super::rules;
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::error::{Error, Faults, Reason, Result};
 use crate::kernel::kinds::{Day, Gender, PatientId, Time};
 use crate::kernel::{phone, text};
 use crate::profiles::require_etag;
@@ -71,15 +71,17 @@ fn with_changes(
     request: &pb::UpdateMyPatientRequest,
     now: Time,
 ) -> Result<PatientRow> {
+    let mut faults = Faults::default();
     if let Some(name) = &request.name {
-        row.given_name = text::required_line("name.given", &name.given)?;
-        row.family_name = text::line("name.family", &name.family)?;
+        row.given_name = faults.keep(text::required_line("name.given", &name.given));
+        row.family_name = faults.keep(text::line("name.family", &name.family));
     }
     if let Some(zone) = &request.time_zone {
-        row.time_zone = rules::time_zone(zone)?;
+        row.time_zone = faults.keep(rules::time_zone(zone));
     }
     if let Some(date) = request.birth_date {
-        row.birth_date = Some(rules::birth_date(date, now.timestamp(), &row.time_zone)?);
+        let day = rules::birth_date(date, now.timestamp(), &row.time_zone);
+        row.birth_date = faults.keep(day.map(Some));
     }
     if let Some(gender) = request.gender {
         row.gender = Gender::from_wire(gender);
@@ -87,9 +89,10 @@ fn with_changes(
     if let Some(number) = &request.phone {
         row.phone = match number.trim() {
             "" => String::new(),
-            number => phone::e164("phone", number)?,
+            number => faults.keep(phone::e164("phone", number)),
         };
     }
+    faults.check()?;
     Ok(row)
 }
 

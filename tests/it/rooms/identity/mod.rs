@@ -1,0 +1,22 @@
+//! Accounts: how they come to be, how people sign in and out, who runs the platform.
+
+mod admins;
+mod guessing;
+mod registering;
+mod sessions;
+mod staff;
+mod users;
+
+use clinicd_sdk::proto::identity::v1::RegisterAccountRequest;
+use clinicd_sdk::proto::r#type::v1::PersonName;
+use clinicd_tests::people::PASSWORD;
+
+/// A registration of Ravi Menon.
+fn registration(email: &str) -> RegisterAccountRequest {
+    RegisterAccountRequest {
+        email: email.to_owned(),
+        password: PASSWORD.to_owned(),
+        name: Some(PersonName { given: "Ravi".to_owned(), family: "Menon".to_owned() }),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,4 @@
+//! The profiles of doctors and patients.
+
+mod doctors;
+mod patients;
