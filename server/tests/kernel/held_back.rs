@@ -56,8 +56,11 @@ async fn call(app: &App, path: &str, log: bool) -> (Option<String>, String) {
     });
     let new = NewToken { id: Uuid::nil(), account: ANN, session: ANN, roles: Vec::new() };
     let token = app.tokens.issue(new, app.clock.now().timestamp()).unwrap();
-    let request = Request::post(path).header("authorization", format!("Bearer {token}"));
-    let request = request.body(Body::empty()).unwrap();
+    let request = Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("authorization", format!("Bearer {token}"))
+        .body(Body::empty())
+        .unwrap();
     let response = gate.layer(handler).oneshot(request).await.unwrap();
     let status = response.headers().get("grpc-status");
     let status = status.map(|status| status.to_str().unwrap().to_owned());

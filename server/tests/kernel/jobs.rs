@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::scratch::{Scratch, number, run, until};
+use crate::scratch::{CONNECTIONS, Scratch, number, run, until};
 
 /// What a job of these tests does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Task {
     Work,
+    Linger,
     Fail,
     Panic,
     Give,
@@ -35,6 +36,7 @@ impl Job for Task {
         drop(conn);
         match self {
             Self::Work => tokio::time::sleep(Duration::from_millis(5)).await,
+            Self::Linger => tokio::time::sleep(Duration::from_millis(500)).await,
             Self::Fail => return Err(Error::of(Reason::Unavailable).into()),
             Self::Give => return Err(JobError::Give(Error::of(Reason::NotFound))),
             Self::Panic => panic!("meant to"),
@@ -91,6 +93,27 @@ async fn a_dead_workers_job_runs_again() {
     assert_eq!(run_due(&worker(&scratch.app)).await.unwrap(), 0);
     assert_eq!((number(&mut owner, RUNS).await, number(&mut owner, DONE).await), (1, 1));
     assert_eq!(number(&mut owner, "SELECT attempts::bigint AS n FROM jobs").await, 2);
+}
+
+/// With one try only to record the end this test fails: the job runs again 20 s later. (Tried.)
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_job_is_recorded_once_the_database_has_time() {
+    let (scratch, mut owner) = scratch("jobs_busy").await;
+    let app = &scratch.app;
+    enqueue(app, NewJob::now(&Task::Linger)).await;
+    let stop = start(&scratch, &worker(app), 1);
+    until(&mut owner, RUNS, 1).await;
+    // While the job lingers, all connections are taken, for longer than anybody waits for one.
+    let mut taken = Vec::new();
+    for _ in 0..CONNECTIONS {
+        taken.push(app.db.read().await.unwrap());
+    }
+    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    assert_eq!(number(&mut owner, DONE).await, 0);
+    drop(taken);
+    until(&mut owner, DONE, 1).await;
+    assert_eq!(number(&mut owner, RUNS).await, 1);
+    stop.cancel();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,9 @@ use clinicd_server::kernel::db::{Conn, migrate, tls};
 use diesel::sql_types::{BigInt, Text};
 use diesel_async::RunQueryDsl;
 
+/// Connections of an application.
+pub const CONNECTIONS: u32 = 24;
+
 /// Runs until this program ends; the supervisor then deletes it.
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 
@@ -40,7 +43,7 @@ impl Scratch {
         migrate::run(&url).await.unwrap();
         let data_dir = directory().join(name);
         std::fs::create_dir_all(&data_dir).unwrap();
-        let config = Config { data_dir, database_connections: 24, ..Config::default() };
+        let config = Config { data_dir, database_connections: CONNECTIONS, ..Config::default() };
         let app = App::open(config, &url, Vec::new()).await.unwrap();
         Self { app, url }
     }

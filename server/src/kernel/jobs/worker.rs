@@ -23,6 +23,10 @@ const PARALLEL: usize = 8;
 const IDLE: Duration = Duration::from_secs(1);
 /// How often a lease is renewed: less than a third of [`LEASE_SECONDS`].
 const RENEW: Duration = Duration::from_secs(6);
+/// How long an end is tried to be recorded: less than a lease has left.
+const RECORD: Duration = Duration::from_secs(12);
+/// Pause between two tries.
+const AGAIN: Duration = Duration::from_millis(200);
 /// How long running jobs may take to finish after `stop`.
 const FINISH: Duration = Duration::from_secs(20);
 
@@ -187,6 +191,8 @@ impl Worker {
         !matches!(renew.execute(&mut conn).await, Ok(0))
     }
 
+    /// Records how an attempt ended. While the database is busy this is tried again, for as long as
+    /// the lease holds: a job whose end is not recorded runs once more.
     async fn end(&self, job: &Claimed, result: Result<(), JobError>) {
         let now = self.app.clock.now();
         let (state, run_at, error) = match result {
@@ -208,10 +214,21 @@ impl Worker {
             error: error.map(|error| error.to_string()),
             finished,
         };
-        let Ok(mut conn) = self.app.db.read().await else { return };
-        if let Err(error) = end.execute(&mut conn).await {
-            tracing::warn!(job = %job.id, error = %error, "end not recorded; the job will run again");
+        let recorded = async {
+            while let Err(error) = self.record(&end).await {
+                tracing::warn!(job = %job.id, error = %error, "end not recorded yet");
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        if tokio::time::timeout(RECORD, recorded).await.is_err() {
+            tracing::warn!(job = %job.id, "end not recorded; the job will run again");
         }
+    }
+
+    async fn record(&self, end: &EndAttempt) -> Result<()> {
+        let mut conn = self.app.db.read().await?;
+        end.clone().execute(&mut conn).await?;
+        Ok(())
     }
 }
 
