@@ -50,6 +50,7 @@ async fn become_known(
         etag,
         clinic_address,
         clinic_name: Some(format!("{city} 100% Care_Centre")),
+        qualification: Some("MBBS".to_owned()),
         ..Default::default()
     };
     doctor.client.send(request).await.unwrap();
