@@ -86,7 +86,7 @@ fn main() -> ExitCode {
         return outcome.map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn,lopdf=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
