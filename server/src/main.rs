@@ -102,7 +102,7 @@ fn main() -> ExitCode {
 /// What `RUST_LOG` asks for, as far as [`is_private_by_design`].
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,clinicd_server::kernel::access=warn,lopdf=error"));
     tracing_subscriber::registry()
         .with(filter)
         .with(FilterFn::new(is_private_by_design))

@@ -34,11 +34,12 @@ async fn read(who: &Person, note: &str) {
 
 /// Method, actor and rule of each entry.
 fn brief(entries: &[AuditEntry]) -> Vec<(&str, &str, &str)> {
-    let brief = |entry: &'_ AuditEntry| {
+    let mut brief = Vec::new();
+    for entry in entries {
         let (_, method) = entry.method.rsplit_once('/').unwrap();
-        (method, entry.actor_id.as_str(), entry.rule.as_str())
-    };
-    entries.iter().map(brief).collect()
+        brief.push((method, entry.actor_id.as_str(), entry.rule.as_str()));
+    }
+    brief
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +69,8 @@ async fn patients_see_who_saw_their_record() {
         );
         assert_eq!(entry.data_types().collect::<Vec<_>>(), [DataType::VisitNote]);
     }
-    assert_eq!(entries[0].actor_roles().collect::<Vec<_>>(), [Role::Patient, Role::Doctor]);
+    let roles: Vec<_> = entries[0].actor_roles().collect();
+    assert!(roles.len() == 2 && roles.contains(&Role::Patient) && roles.contains(&Role::Doctor));
 
     let again = asha.client.send(list).await.unwrap().entries;
     assert_eq!(brief(&again)[0], ("ListMyAccessLog", a, "own_record"), "the first look is logged");

@@ -206,7 +206,7 @@ async fn an_issued_prescription_never_changes() {
     assert_eq!(get(&asha, &issued.id).await.unwrap(), issued);
     world.settle().await;
     let mails = world.mails_to(&asha.email);
-    assert_eq!(mails.len(), 3, "welcome or activation, booking, prescription: {mails:?}");
+    assert_eq!(mails.len(), 4, "activation, welcome, booking, prescription: {mails:?}");
     for told in ["Metoprolol", "coffee", "tablet", &issued.number] {
         assert!(!mails.iter().any(|mail| mail.text.contains(told)), "{told}");
     }
