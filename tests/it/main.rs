@@ -4,5 +4,7 @@
 mod access;
 mod architecture;
 mod contract;
+mod port;
+mod program;
 mod schema;
 mod sdk;
