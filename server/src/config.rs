@@ -167,7 +167,7 @@ impl Config {
         let env = Env::prefixed("CLINICD_").ignore(&NOT_SETTINGS).split("__");
         figment = figment.merge(env.clone());
         for (key, text) in env.iter().filter(|(key, _)| TEXTS.iter().any(|name| key == name)) {
-            figment = figment.merge((key.as_str().to_lowercase(), text));
+            figment = figment.merge(Serialized::default(key.as_str(), text));
         }
         let config: Self = figment
             .merge(Env::raw().only(&["DATABASE_URL"]))

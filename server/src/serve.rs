@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
@@ -98,7 +98,7 @@ pub enum ServeError {
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
     /// A CORS origin is not one.
-    #[error("CLINICD_CORS_ORIGINS: {0} is not an origin")]
+    #[error("CLINICD_CORS_ORIGINS: write `{0}` as browsers do, such as https://app.example.org")]
     Origin(String),
 }
 
@@ -258,7 +258,7 @@ fn cors(app: &App) -> Result<CorsLayer, ServeError> {
         .config
         .cors_origins
         .iter()
-        .map(|origin| HeaderValue::from_str(origin).map_err(|_| ServeError::Origin(origin.clone())))
+        .map(|origin| parse_origin(origin).ok_or_else(|| ServeError::Origin(origin.clone())))
         .collect::<Result<Vec<_>, _>>()?;
     let header = HeaderName::from_static;
     Ok(CorsLayer::new()
@@ -279,6 +279,13 @@ fn cors(app: &App) -> Result<CorsLayer, ServeError> {
             header("x-request-id"),
         ])
         .max_age(Duration::from_hours(2)))
+}
+
+/// Scheme, host and port, and nothing else: what differs from that would never match.
+fn parse_origin(text: &str) -> Option<HeaderValue> {
+    let uri: Uri = text.parse().ok()?;
+    let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
+    (origin == text).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
 async fn tls(app: &App) -> Result<Option<ServerTlsConfig>, ServeError> {

@@ -6,6 +6,8 @@ mod architecture;
 mod clinic_day;
 mod contract;
 mod guarantees;
+mod port;
+mod program;
 mod rooms;
 mod schema;
 mod sdk;

@@ -22,9 +22,15 @@ pub struct Process {
 impl Process {
     /// Starts `clinicd serve` and waits until it listens.
     pub async fn start(world: &World) -> Self {
+        Self::start_with(world, |_| {}).await
+    }
+
+    /// The same with other settings, or another place for its logs.
+    pub async fn start_with(world: &World, change: impl FnOnce(&mut Command)) -> Self {
         let data_dir = world.new_data_dir();
         let config = world.app.config.clone();
-        let mut child = Command::new(program())
+        let mut command = Command::new(program());
+        command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data_dir)
             .env("DATABASE_URL", world.database_url())
@@ -35,9 +41,9 @@ impl Process {
             .env("CLINICD_PASSWORDS__MEMORY_KIB", config.passwords.memory_kib.to_string())
             .env("CLINICD_PASSWORDS__ITERATIONS", config.passwords.iterations.to_string())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let output = child.stdout.take().unwrap();
         let listening = tokio::task::spawn_blocking(move || {
             BufReader::new(output)

@@ -293,6 +293,21 @@ impl From<Error> for Status {
     }
 }
 
+/// Adds the text for the person to a refusal that lacks it: the codec, which refuses broken fields,
+/// knows no languages.
+#[must_use]
+pub fn localized(status: Status) -> Status {
+    let mut details = status.get_error_details();
+    let Some(info) = details.error_info() else { return status };
+    if details.localized_message().is_some() {
+        return status;
+    }
+    let language = locale::current();
+    let text = locale::error_text(language, &info.reason);
+    details.set_localized_message(language.tag(), text);
+    Status::with_error_details(status.code(), status.message(), details)
+}
+
 /// The developer's message: English, and what to do about it.
 fn message(error: &Error, name: &str) -> String {
     let text = locale::error_text(locale::Locale::En, name);

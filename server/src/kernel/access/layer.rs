@@ -13,9 +13,9 @@ use http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
-use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
@@ -23,7 +23,7 @@ use super::rules::{Audience, Rule, Rules};
 use super::{Caller, SessionFacts, Sessions, SignedIn};
 use crate::app::App;
 use crate::kernel::audit;
-use crate::kernel::error::{Error, Reason, Result, name_of};
+use crate::kernel::error::{Error, Reason, Result, localized, name_of};
 use crate::kernel::kinds::{Role, SessionId};
 use crate::kernel::locale;
 
@@ -81,7 +81,8 @@ where
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
         let rule = gate.rules.get(request.uri().path());
-        let ends = Instant::now() + deadline(request.headers());
+        let deadline = deadline(request.headers());
+        let ends = Instant::now() + deadline;
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         let call = tracing::Instrument::instrument(
             locale::CURRENT
@@ -90,7 +91,7 @@ where
         );
         // What changes something, or shows medical data after its audit entry, runs in a task of
         // its own: a client that goes away cannot leave it half done.
-        let runs_to_its_end = rule.is_some_and(Rule::runs_to_its_end);
+        let runs_to_its_end = !deadline.is_zero() && rule.is_some_and(Rule::runs_to_its_end);
         let answer = async move {
             if !runs_to_its_end {
                 return call.await;
@@ -151,8 +152,12 @@ impl AccessLayer {
         }
         let Some(rule) = rule else { return refuse(Error::of(Reason::UnknownMethod)) };
         let started = std::time::Instant::now();
-        let late = |_| Error::of(Reason::DeadlineExceeded);
-        let admitted = timeout_at(ends, self.admit(rule, &head)).await.map_err(late);
+        let late = || Error::of(Reason::DeadlineExceeded);
+        if Instant::now() >= ends {
+            // No timer would be as quick as that of the transport, which answers without a reason.
+            return self.finish(rule, None, refuse(late()), started).await;
+        }
+        let admitted = timeout_at(ends, self.admit(rule, &head)).await.map_err(|_| late());
         let (caller, permission) = match admitted.flatten() {
             Ok(admitted) => admitted,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
@@ -322,20 +327,19 @@ fn reason_of(response: &Response<Body>) -> &'static str {
     name_of(reason.unwrap_or(Reason::Unspecified))
 }
 
-/// Gives tonic's own refusals of a message their reason. They carry no details, ours always do.
+/// Completes what was refused before a handler saw it. tonic's own refusals of a message carry no
+/// details, those of the codec no text for the person.
 fn mend(response: Response<Body>) -> Response<Body> {
-    if response.headers().contains_key("grpc-status-details-bin") {
-        return response;
-    }
-    match status_of(&response) {
+    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+    match status.code() {
+        Code::Ok => response,
+        _ if !status.details().is_empty() => localized(status).into_http(),
         // Too long; the code is ours for stale feed tokens.
-        Some(11) => {
-            let limit =
-                Status::from_header_map(response.headers()).and_then(|status| limit(&status));
-            refuse(Error::of(Reason::MessageTooLarge).with("limit_bytes", limit.unwrap_or(0)))
-        }
+        Code::OutOfRange => refuse(
+            Error::of(Reason::MessageTooLarge).with("limit_bytes", limit(&status).unwrap_or(0)),
+        ),
         // Not protobuf, or not framed as gRPC demands.
-        Some(13) => refuse(Error::internal("the request cannot be decoded")),
+        Code::Internal => refuse(Error::internal("the request cannot be decoded")),
         _ => response,
     }
 }
