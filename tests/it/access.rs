@@ -109,10 +109,15 @@ fn forgeries(world: &World, good: &str) -> Vec<String> {
         roles: vec!["superuser".to_owned()],
     };
     let head = serde_json::json!({ "alg": "none", "kid": kid, "typ": "JWT" }).to_string();
-    let body = good.split('.').nth(1).unwrap();
+    let [real_head, body, signature] = *good.split('.').collect::<Vec<_>>() else { panic!() };
+    let mut edited: serde_json::Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
+    edited["exp"] = (now.as_second() + 86_400).into();
+    let edited = URL_SAFE_NO_PAD.encode(edited.to_string());
     vec![
         strangers.issue(new, now).unwrap(),
         format!("{}.{body}.", URL_SAFE_NO_PAD.encode(head)),
+        format!("{real_head}.{edited}.{signature}"),
         format!("{good}x"),
         "garbage".to_owned(),
         String::new(),

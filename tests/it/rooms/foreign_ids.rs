@@ -265,7 +265,7 @@ fn fields_with_ids() -> BTreeSet<String> {
     found
 }
 
-/// With the owner's filter taken out of `UploadRow::find`, `UploadChunk.upload_id` failed here.
+/// Without the owner's filter in `UploadRow::find`, `GetUpload.upload_id` failed.
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_ids_are_like_no_ids() {
     let world = World::start().await;

@@ -116,6 +116,7 @@ async fn gaps_and_surplus_are_refused() {
     world.finish().await;
 }
 
+/// Without `FOR UPDATE` in `UploadRow::lock`, two files were made.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_becomes_one_file() {
     let world = World::start().await;
@@ -175,6 +176,7 @@ async fn an_upload_is_given_up_or_lapses() {
     world.finish().await;
 }
 
+/// Without `LockOwner`, 22 of the parallel ones began.
 #[tokio::test(flavor = "multi_thread")]
 async fn sizes_and_numbers_of_uploads_are_limited() {
     const LIMIT: i64 = 10 * 1024 * 1024;

@@ -69,6 +69,7 @@ async fn whatever_is_wrong_a_refused_sign_in_says_the_same() {
     world.finish().await;
 }
 
+/// With the condition taken out of `TakeAttempt`, the right password signed in.
 #[tokio::test(flavor = "multi_thread")]
 async fn five_failures_block_an_address_for_ten_minutes_everywhere() {
     let world = World::start().await;
@@ -117,6 +118,7 @@ async fn failures_far_apart_do_not_block() {
     world.finish().await;
 }
 
+/// With the condition taken out of `TakeAttempt`, all twenty were judged.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_parallel_guesses_five_are_judged() {
     let world = World::start().await;

@@ -36,6 +36,7 @@ async fn an_account_opens_with_the_mailed_link() {
     world.finish().await;
 }
 
+/// Without `used_at IS NULL` and the check of the state, all five uses succeeded.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_works_once_and_for_half_an_hour() {
     let world = World::start().await;

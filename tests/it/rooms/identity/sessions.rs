@@ -40,6 +40,7 @@ async fn tokens_of(world: &World, person: &Person) -> TokenPair {
     world.again(person).await.client.tokens().unwrap()
 }
 
+/// Without `replaced_at IS NULL` in `ReplaceRefreshToken`, the second use gave tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_used_twice_ends_its_session() {
     let world = World::start().await;
@@ -73,6 +74,7 @@ async fn a_refresh_token_used_twice_ends_its_session() {
     world.finish().await;
 }
 
+/// Without `replaced_at IS NULL` in `ReplaceRefreshToken`, all ten succeeded.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_parallel_exchanges_one_succeeds() {
     let world = World::start().await;
@@ -105,6 +107,7 @@ async fn what_is_no_refresh_token_is_refused() {
     world.finish().await;
 }
 
+/// With sessions believed for five seconds, the second server let the token in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_out_counts_everywhere_within_a_second() {
     let world = World::start().await;

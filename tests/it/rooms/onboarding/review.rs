@@ -52,6 +52,7 @@ async fn steps_are_sent_back_and_mended_one_by_one() {
     world.finish().await;
 }
 
+/// Without `FOR UPDATE` in `ApplicationRow::lock`, both reviewers decided.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_submitted_is_decided_once() {
     let world = World::start().await;

@@ -81,6 +81,7 @@ async fn absent_stays_present_sets_and_empty_clears() {
     world.finish().await;
 }
 
+/// Without the version in the `UPDATE`, four of the parallel changes were taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_etag_changes_nothing() {
     let world = World::start().await;
