@@ -73,7 +73,7 @@ async fn a_first_start_needs_nothing_and_commands_join_it() {
     place.is_quiet().await;
 }
 
-/// Seen to fail with a launcher that starts PostgreSQL without its supervisor: it stays.
+/// Seen to fail with a supervisor that waits an hour for other users: PostgreSQL stayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_leaves_nothing_behind_and_loses_nothing() {
     let place = Place::new("killed");
@@ -111,6 +111,7 @@ fn on(place: &Place, database: &TestDatabase) -> Server {
     Server::start(command)
 }
 
+/// Seen to fail while those who watch the health were not let go: it took the whole 25 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_says_so_and_finishes_what_it_has_begun() {
     let (place, database) = (Place::new("stopped"), TestDatabase::migrated().await);
