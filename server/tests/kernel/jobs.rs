@@ -108,7 +108,7 @@ async fn the_end_of_a_job_is_recorded_once_the_database_has_time() {
     for _ in 0..CONNECTIONS {
         taken.push(app.db.read().await.unwrap());
     }
-    tokio::time::sleep(Duration::from_millis(2_000)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(number(&mut owner, DONE).await, 0);
     drop(taken);
     until(&mut owner, DONE, 1).await;

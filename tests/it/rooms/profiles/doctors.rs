@@ -31,8 +31,8 @@ fn fee(mode: ConsultationMode, currency: &str, units: i64, nanos: i32) -> Fee {
     Fee { mode: mode.into(), amount: Some(Money { currency_code, units, nanos }) }
 }
 
-fn languages(codes: &[&str]) -> Option<LanguageList> {
-    Some(LanguageList { codes: codes.iter().map(|code| (*code).to_owned()).collect() })
+fn languages(codes: &[&str]) -> LanguageList {
+    LanguageList { codes: codes.iter().map(|code| (*code).to_owned()).collect() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +50,7 @@ async fn absent_stays_present_sets_and_empty_clears() {
     let request = UpdateMyDoctorProfileRequest {
         bio: Some(" Since 2001.\r\n\r\nहृदय रोग ".to_owned()),
         years_of_experience: Some(0),
-        languages: languages(&["mr", "EN-in"]),
+        languages: Some(languages(&["mr", "EN-in"])),
         fees: Some(FeeList { fees: fees.clone() }),
         ..to(&fresh)
     };
@@ -71,7 +71,7 @@ async fn absent_stays_present_sets_and_empty_clears() {
         bio: Some(String::new()),
         qualification: Some(String::new()),
         clinic_name: Some(String::new()),
-        languages: languages(&[]),
+        languages: Some(languages(&[])),
         fees: Some(FeeList::default()),
         ..to(&full)
     };
@@ -99,20 +99,10 @@ async fn a_stale_etag_changes_nothing() {
     world.finish().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn prices_languages_and_addresses_must_exist() {
+/// Fees that cannot be, each with the field that is at fault.
+fn bad_fees() -> [(Fee, &'static str); 11] {
     use ConsultationMode::{Unspecified, Video};
-    let world = World::start().await;
-    let doctor = world.approved_doctor().await;
-    let seen = mine(&doctor).await;
-    let refuses = async |request: UpdateMyDoctorProfileRequest, expected: &[&str]| {
-        let answer = update(&doctor, request).await;
-        let refusal = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
-        assert_eq!(fields(&refusal), expected, "{refusal:?}");
-    };
-    let priced =
-        |fees: Vec<Fee>| UpdateMyDoctorProfileRequest { fees: Some(FeeList { fees }), ..to(&seen) };
-    for (bad, field) in [
+    [
         (fee(Video, "INR", -1, 0), "fees.fees[0].amount.units"),
         (fee(Video, "INR", 0, -10_000_000), "fees.fees[0].amount.nanos"),
         (fee(Video, "INR", 1, -10_000_000), "fees.fees[0].amount.nanos"),
@@ -124,25 +114,43 @@ async fn prices_languages_and_addresses_must_exist() {
         (fee(Video, "RUPEE", 1, 0), "fees.fees[0].amount.currency_code"),
         (fee(Unspecified, "INR", 1, 0), "fees.fees[0].mode"),
         (Fee { mode: Video.into(), amount: None }, "fees.fees[0].amount"),
-    ] {
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prices_languages_and_addresses_must_exist() {
+    use ConsultationMode::Video;
+    let world = World::start().await;
+    let doctor = world.approved_doctor().await;
+    let seen = mine(&doctor).await;
+    let refuses = async |request: UpdateMyDoctorProfileRequest, expected: &[&str]| {
+        let answer = update(&doctor, request).await;
+        let refusal = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(fields(&refusal), expected, "{refusal:?}");
+    };
+    let priced =
+        |fees: Vec<Fee>| UpdateMyDoctorProfileRequest { fees: Some(FeeList { fees }), ..to(&seen) };
+    for (bad, field) in bad_fees() {
         refuses(priced(vec![bad]), &[field]).await;
     }
     let twice = vec![fee(Video, "INR", 1, 0), fee(Video, "INR", 2, 0)];
     refuses(priced(twice), &["fees.fees[1].mode"]).await;
-    let spoken =
-        |codes: &[&str]| UpdateMyDoctorProfileRequest { languages: languages(codes), ..to(&seen) };
+    let spoken = |codes: &[&str]| UpdateMyDoctorProfileRequest {
+        languages: Some(languages(codes)),
+        ..to(&seen)
+    };
     for bad in ["klingon", "en_IN", "xx", "en-IN-Latn"] {
         refuses(spoken(&["mr", bad]), &["languages.codes[1]"]).await;
     }
     refuses(spoken(&["en-IN", "EN-in"]), &["languages.codes[1]"]).await;
-    let many: Vec<_> = (0..26).map(|number| format!("l{number}")).collect();
-    let many: Vec<_> = many.iter().map(String::as_str).collect();
-    refuses(spoken(&many), &["languages.codes"]).await;
+    let many: Vec<String> = (0..26).map(|number| format!("l{number}")).collect();
+    refuses(spoken(&many.iter().map(String::as_str).collect::<Vec<_>>()), &["languages.codes"])
+        .await;
     // What only the room can judge, all at once.
     let room = UpdateMyDoctorProfileRequest {
         bio: Some("a\u{202e}b".to_owned()),
         qualification: Some("MB\nBS".to_owned()),
-        languages: languages(&["xx", "mr", "yy"]),
+        languages: Some(languages(&["xx", "mr", "yy"])),
         clinic_name: Some("\u{feff}Lake".to_owned()),
         clinic_address: Some(Address {
             lines: vec![" ".to_owned()],
@@ -153,17 +161,20 @@ async fn prices_languages_and_addresses_must_exist() {
         fees: Some(FeeList { fees: vec![fee(Video, "XXX", 1, 0)] }),
         ..to(&seen)
     };
-    let expected = [
-        "bio",
-        "qualification",
-        "languages.codes[0]",
-        "languages.codes[2]",
-        "clinic_name",
-        "clinic_address.lines[0]",
-        "clinic_address.country_code",
-        "fees.fees[0].amount.currency_code",
-    ];
-    refuses(room, &expected).await;
+    refuses(
+        room,
+        &[
+            "bio",
+            "qualification",
+            "languages.codes[0]",
+            "languages.codes[2]",
+            "clinic_name",
+            "clinic_address.lines[0]",
+            "clinic_address.country_code",
+            "fees.fees[0].amount.currency_code",
+        ],
+    )
+    .await;
     let wire = UpdateMyDoctorProfileRequest {
         bio: Some("x".repeat(2_001)),
         qualification: Some("\0".to_owned()),
