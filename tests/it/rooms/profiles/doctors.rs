@@ -146,7 +146,22 @@ async fn prices_languages_and_addresses_must_exist() {
     let many: Vec<String> = (0..26).map(|number| format!("l{number}")).collect();
     refuses(spoken(&many.iter().map(String::as_str).collect::<Vec<_>>()), &["languages.codes"])
         .await;
-    // What only the room can judge, all at once.
+    assert_eq!(mine(&doctor).await, seen);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_a_change_is_told_at_once() {
+    use ConsultationMode::Video;
+    let world = World::start().await;
+    let doctor = world.approved_doctor().await;
+    let seen = mine(&doctor).await;
+    let refuses = async |request: UpdateMyDoctorProfileRequest, expected: &[&str]| {
+        let answer = update(&doctor, request).await;
+        let refusal = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
+        assert_eq!(fields(&refusal), expected, "{refusal:?}");
+    };
+    // Those that only the room can see.
     let room = UpdateMyDoctorProfileRequest {
         bio: Some("a\u{202e}b".to_owned()),
         qualification: Some("MB\nBS".to_owned()),
@@ -175,6 +190,7 @@ async fn prices_languages_and_addresses_must_exist() {
         ],
     )
     .await;
+    // Those that the message shows.
     let wire = UpdateMyDoctorProfileRequest {
         bio: Some("x".repeat(2_001)),
         qualification: Some("\0".to_owned()),
