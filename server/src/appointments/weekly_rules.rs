@@ -8,33 +8,18 @@ use clinicd_proto::r#type::v1 as types;
 
 use super::rows::ScheduleRow;
 use super::rules::{self, Schedule, WeeklyRule};
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::error::{Faults, Result};
 use crate::kernel::kinds::{ConsultationMode, Day};
-
-/// The faults of a schedule, field by field.
-#[derive(Debug, Default)]
-struct Faults(Vec<(String, &'static str)>);
-
-impl Faults {
-    fn add(&mut self, field: impl Into<String>, remedy: &'static str) {
-        self.0.push((field.into(), remedy));
-    }
-
-    fn into_error(self) -> Error {
-        let error = Error::of(Reason::InvalidFields);
-        self.0.into_iter().fold(error, |error, (field, remedy)| error.and_field(field, remedy))
-    }
-}
 
 /// Reads the wanted schedule, or names every fault at once.
 pub(super) fn read(request: &pb::ReplaceWeeklyRulesRequest) -> Result<Schedule> {
     let mut faults = Faults::default();
     let zone = TimeZone::get(&request.time_zone).unwrap_or_else(|_| {
-        faults.add("time_zone", "must be an IANA zone, such as Asia/Kolkata");
+        faults.field("time_zone", "must be an IANA zone, such as Asia/Kolkata");
         TimeZone::UTC
     });
     let lead_minutes = minutes(request.lead_time).unwrap_or_else(|| {
-        faults.add("lead_time", "must be in whole minutes");
+        faults.field("lead_time", "must be in whole minutes");
         0
     });
     let horizon_days = match request.horizon {
@@ -43,7 +28,7 @@ pub(super) fn read(request: &pb::ReplaceWeeklyRulesRequest) -> Result<Schedule> 
             i32::try_from(horizon.seconds / 86_400).unwrap_or(rules::DEFAULT_HORIZON_DAYS)
         }
         Some(_) => {
-            faults.add("horizon", "must be in whole days");
+            faults.field("horizon", "must be in whole days");
             rules::DEFAULT_HORIZON_DAYS
         }
     };
@@ -51,23 +36,21 @@ pub(super) fn read(request: &pb::ReplaceWeeklyRulesRequest) -> Result<Schedule> 
     for (index, rule) in request.rules.iter().enumerate() {
         if let Some(rule) = read_rule(&format!("rules[{index}]"), rule, &mut faults) {
             if rules.iter().any(|other| overlap(other, &rule)) {
-                faults.add(format!("rules[{index}]"), "must not overlap another rule of that day");
+                faults
+                    .field(format!("rules[{index}]"), "must not overlap another rule of that day");
             }
             rules.push(rule);
         }
     }
-    if faults.0.is_empty() {
-        Ok(Schedule { zone, lead_minutes, horizon_days, rules })
-    } else {
-        Err(faults.into_error())
-    }
+    faults.check()?;
+    Ok(Schedule { zone, lead_minutes, horizon_days, rules })
 }
 
 fn read_rule(path: &str, rule: &pb::WeeklyRule, faults: &mut Faults) -> Option<WeeklyRule> {
-    let before = faults.0.len();
+    let before = faults.count();
     let mut part = |name: &str, value: Option<i32>, remedy| {
         value.unwrap_or_else(|| {
-            faults.add(format!("{path}.{name}"), remedy);
+            faults.field(format!("{path}.{name}"), remedy);
             0
         })
     };
@@ -82,21 +65,23 @@ fn read_rule(path: &str, rule: &pb::WeeklyRule, faults: &mut Faults) -> Option<W
         i8::try_from(rule.day).ok().and_then(|day| Weekday::from_monday_one_offset(day).ok());
     let valid_from = read_day(rule.valid_from, &format!("{path}.valid_from"), faults);
     let valid_until = read_day(rule.valid_until, &format!("{path}.valid_until"), faults);
-    if faults.0.len() > before {
+    if faults.count() > before {
         return None;
     }
     if end_minute <= start_minute {
-        faults.add(format!("{path}.end"), "must be after start");
+        faults.field(format!("{path}.end"), "must be after start");
     } else if buffer_before_minutes + slot_minutes + buffer_after_minutes
         > end_minute - start_minute
     {
-        faults
-            .add(format!("{path}.slot_length"), "must fit between start and end with its buffers");
+        faults.field(
+            format!("{path}.slot_length"),
+            "must fit between start and end with its buffers",
+        );
     }
     if valid_from.zip(valid_until).is_some_and(|(from, until)| until < from) {
-        faults.add(format!("{path}.valid_until"), "must not be before valid_from");
+        faults.field(format!("{path}.valid_until"), "must not be before valid_from");
     }
-    if faults.0.len() > before {
+    if faults.count() > before {
         return None;
     }
     Some(WeeklyRule {
@@ -119,7 +104,7 @@ fn read_day(
 ) -> Option<jiff::civil::Date> {
     let day = Day::try_from(date?);
     if day.is_err() {
-        faults.add(path, "must be a day of the calendar");
+        faults.field(path, "must be a day of the calendar");
     }
     day.ok().map(|day| day.0)
 }

@@ -158,6 +158,17 @@ impl Faults {
         }
     }
 
+    /// Keeps the fault of one field, as [`Error::field`].
+    pub fn field(&mut self, field: impl Into<String>, remedy: impl Into<String>) {
+        self.add(Error::field(field, remedy));
+    }
+
+    /// Fields that are at fault so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |error| error.fields.len())
+    }
+
     /// Refuses when there was a fault.
     pub fn check(self) -> Result<()> {
         self.0.map_or(Ok(()), Err)
