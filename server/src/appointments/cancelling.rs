@@ -25,18 +25,11 @@ pub(super) async fn cancel(
         let doctor = caller.as_doctor() == Some(row.doctor_id);
         let as_patient = own || !(staff || doctor);
         let hours = app.config.cancellation_hours;
-        let row = if as_patient && !rules::patient_may_cancel(row.starts_at, app.clock.now(), hours)
-        {
-            // What cannot be cancelled at all says so first.
-            match rules::after(row.state, Step::Cancel) {
-                Some(_) => {
-                    return Err(Error::of(Reason::CancellationTooLate).with("hours", hours));
-                }
-                None => row,
-            }
-        } else {
-            row
-        };
+        let late = !rules::patient_may_cancel(row.starts_at, app.clock.now(), hours);
+        // What cannot be cancelled at all says so first.
+        if as_patient && late && rules::after(row.state, Step::Cancel).is_some() {
+            return Err(Error::of(Reason::CancellationTooLate).with("hours", hours));
+        }
         let row =
             take(app, conn, caller, row, Step::Cancel, &request.etag, &request.reason).await?;
         app.events.emit(conn, event("appointment.cancelled", &row)).await?;
