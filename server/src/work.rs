@@ -11,7 +11,7 @@ use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
-use crate::kernel::jobs::{ForgetJobs, Kind, NewJob, Schedule, Worker};
+use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 
@@ -79,11 +79,12 @@ pub fn worker(app: &App) -> Worker {
     Worker { app: app.clone(), kinds: kinds(), schedules: schedules() }
 }
 
-/// Starts the worker, the sealer of the audit chain and the clock; they run until `stop`.
+/// Starts the worker, the announcer of jobs, the sealer of the audit chain and the clock; they run until `stop`.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     tasks.spawn(worker(app).run(database_url.to_owned(), stop.clone()));
+    tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));
     tasks.spawn(follow_clock(app.clone(), stop.clone()));
     tasks.close();

@@ -1,17 +1,20 @@
-//! Booking a free slot.
+//! Booking a free slot: the facts in one statement, the decision, and everything that it writes in
+//! one statement.
 
 use clinicd_proto::appointments::v1 as pb;
 
-use super::rows::{self, InsertAppointment};
+use super::facts::{self, Facts};
+use super::rows::{Appointment, AppointmentState, InsertAppointment};
 use super::rules::Slot;
 use crate::app::App;
 use crate::kernel::access::Caller;
-use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::events::{Event, ResourceKind};
+use crate::kernel::idempotency::Key;
 use crate::kernel::kinds::{AppointmentId, ConsultationMode, DoctorId, PatientId, Role, Time};
-use crate::profiles::{self, DoctorFacts, PatientFacts};
-use diesel_async::RunQueryDsl;
+
+/// How often a booking is decided anew because doctor or schedule changed meanwhile.
+const TRIES: usize = 3;
 
 /// A patient books for herself or a dependant, operator and admin on behalf of a patient. Whether
 /// the time is free is decided by the database, at the moment of the insert.
@@ -21,37 +24,28 @@ pub(super) async fn book(
     request: pb::BookAppointmentRequest,
 ) -> Result<pb::BookAppointmentResponse> {
     let wish = Wish::read(caller, &request)?;
-    let wish = &wish;
-    app.once(caller, &request.request_id, &request, async |conn| {
-        let patient = patient_of(conn, caller, wish.patient).await?;
-        let doctor = bookable(conn, wish.doctor, &patient).await?;
-        let (currency, price) = fee(&doctor, wish.mode)?;
-        let (schedule, slot) = slot(app, conn, wish).await?;
-        let id = AppointmentId(app.ids.next());
-        InsertAppointment {
-            id,
-            doctor: wish.doctor,
-            patient: patient.id,
-            mode: wish.mode,
-            starts_at: slot.start,
-            ends_at: slot.end,
-            blocks_from: slot.blocks_from,
-            blocks_until: slot.blocks_until,
-            zone: schedule.time_zone,
-            reason: request.reason.clone(),
-            currency,
-            price,
-            booked_by: caller.require_account()?,
-            now: app.clock.now(),
+    let key = Key::new(app, caller, &request.request_id, &request)?;
+    for _ in 0..TRIES {
+        let mut conn = app.db.read().await?;
+        let facts =
+            facts::find(&mut conn, wish.patient, wish.doctor, wish.mode, wish.start).await?;
+        let (row, basis) = match decide(app, caller, &wish, &request.reason, facts) {
+            Ok(decided) => decided,
+            // What is refused now may have been done before.
+            Err(refusal) => return key.first_answer(app, &mut conn).await?.ok_or(refusal),
+        };
+        drop(conn);
+        let (insert, event) = (insert(&row, &basis), booked(&row));
+        let answer = pb::BookAppointmentResponse { appointment: Some(row.into()) };
+        if app.at_once(&key, &answer, insert, event).await.map_err(time_is_taken)? {
+            return Ok(answer);
         }
-        .execute(conn)
-        .await
-        .map_err(time_is_taken)?;
-        app.events.emit(conn, booked(id, &patient, wish.doctor)).await?;
-        let row = rows::find_visible(conn, caller, id).await?;
-        Ok(pb::BookAppointmentResponse { appointment: Some(row.into()) })
-    })
-    .await
+        let mut conn = app.db.read().await?;
+        if let Some(first) = key.first_answer(app, &mut conn).await? {
+            return Ok(first);
+        }
+    }
+    Err(Error::unavailable())
 }
 
 /// What is asked for, in our own types.
@@ -80,61 +74,107 @@ impl Wish {
     }
 }
 
-/// The patient, if the caller may book for them: oneself and dependants, or anyone as staff.
-async fn patient_of(conn: &mut Conn, caller: &Caller, id: PatientId) -> Result<PatientFacts> {
-    let own = |patient: &PatientFacts| Some(patient.account) == caller.account();
-    let staff = caller.is(Role::Operator) || caller.is_admin();
-    let patient = profiles::patient(conn, id).await?.filter(|patient| staff || own(patient));
-    patient.ok_or_else(|| Error::not_found("patient"))
+/// What a decision was made on.
+struct Basis {
+    slot: Slot,
+    doctor_version: i32,
+    schedule_version: i32,
 }
 
-async fn bookable(conn: &mut Conn, id: DoctorId, patient: &PatientFacts) -> Result<DoctorFacts> {
-    let doctor = profiles::doctor(conn, id).await?.ok_or_else(|| Error::not_found("doctor"))?;
-    if patient.account.0 == id.0 {
+/// The appointment, if the facts allow it. The price comes from the doctor's fees, never from the
+/// client.
+fn decide(
+    app: &App,
+    caller: &Caller,
+    wish: &Wish,
+    reason: &str,
+    facts: Facts,
+) -> Result<(Appointment, Basis)> {
+    let account = caller.require_account()?;
+    let staff = caller.is(Role::Operator) || caller.is_admin();
+    let patient = facts.patient.filter(|patient| staff || patient.account == account);
+    let patient = patient.ok_or_else(|| Error::not_found("patient"))?;
+    let doctor = facts.doctor.ok_or_else(|| Error::not_found("doctor"))?;
+    if patient.account.0 == wish.doctor.0 {
         return Err(Error::of(Reason::OwnRecord));
     }
-    if !doctor.available_for_booking {
+    if !doctor.available {
         return Err(Error::of(Reason::DoctorNotBookable));
     }
-    Ok(doctor)
-}
-
-/// The price comes from the doctor's fees, never from the client; a mode without a fee is not
-/// offered.
-fn fee(doctor: &DoctorFacts, mode: ConsultationMode) -> Result<(String, i64)> {
-    let fee = doctor.fees.iter().find(|(offered, ..)| *offered == mode);
-    let (_, currency, minor_units) = fee.ok_or_else(|| Error::of(Reason::SlotOutsideSchedule))?;
-    Ok((currency.clone(), *minor_units))
-}
-
-async fn slot(app: &App, conn: &mut Conn, wish: &Wish) -> Result<(rows::ScheduleRow, Slot)> {
+    // A mode without a fee is not offered.
     let outside = || Error::of(Reason::SlotOutsideSchedule);
+    let (currency, price) = facts.fee.ok_or_else(outside)?;
+    let plan = facts.plan.ok_or_else(outside)?;
     let now = app.clock.now();
-    let (row, schedule) = rows::schedule(conn, wish.doctor).await?.ok_or_else(outside)?;
-    if wish.start < schedule.bookable_from(now) {
+    if wish.start < plan.schedule.bookable_from(now) {
         return Err(Error::of(Reason::SlotInPast));
     }
-    if wish.start >= schedule.bookable_until(now) {
+    if wish.start >= plan.schedule.bookable_until(now) {
         return Err(outside());
     }
-    let slot = schedule.slot_at(wish.start, wish.mode).ok_or_else(outside)?;
-    Ok((row, slot))
+    let slot = plan.schedule.slot_at(wish.start, wish.mode).ok_or_else(outside)?;
+    let row = Appointment {
+        id: AppointmentId(app.ids.next()),
+        doctor_id: wish.doctor,
+        patient_id: wish.patient,
+        mode: wish.mode,
+        starts_at: slot.start,
+        ends_at: slot.end,
+        time_zone: plan.zone,
+        state: AppointmentState::Booked,
+        reason: reason.to_owned(),
+        currency_code: currency,
+        price_minor_units: price,
+        booked_by: account,
+        cancellation_reason: String::new(),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        doctor_given: doctor.given,
+        doctor_family: doctor.family,
+        patient_given: patient.given,
+        patient_family: patient.family,
+        patient_account: patient.account,
+    };
+    let basis = Basis { slot, doctor_version: doctor.version, schedule_version: plan.version };
+    Ok((row, basis))
+}
+
+fn insert(row: &Appointment, basis: &Basis) -> InsertAppointment {
+    InsertAppointment {
+        id: row.id,
+        doctor: row.doctor_id,
+        patient: row.patient_id,
+        mode: row.mode,
+        starts_at: row.starts_at,
+        ends_at: row.ends_at,
+        blocks_from: basis.slot.blocks_from,
+        blocks_until: basis.slot.blocks_until,
+        zone: row.time_zone.clone(),
+        reason: row.reason.clone(),
+        currency: row.currency_code.clone(),
+        price: row.price_minor_units,
+        booked_by: row.booked_by,
+        now: row.created_at,
+        doctor_version: basis.doctor_version,
+        schedule_version: basis.schedule_version,
+    }
 }
 
 /// Gives the two exclusion constraints their meaning.
-fn time_is_taken(error: diesel::result::Error) -> Error {
-    Error::from(error)
+fn time_is_taken(error: Error) -> Error {
+    error
         .when_constraint("appointments_doctor_free", || Error::of(Reason::SlotTaken))
         .when_constraint("appointments_patient_free", || Error::of(Reason::PatientBusy))
 }
 
-fn booked(id: AppointmentId, patient: &PatientFacts, doctor: DoctorId) -> Event {
+fn booked(row: &Appointment) -> Event {
     Event {
         event_type: "appointment.booked",
         kind: ResourceKind::Appointment,
-        resource: id.0,
+        resource: row.id.0,
         account: None,
-        patient: Some(patient.id),
-        doctor: Some(doctor),
+        patient: Some(row.patient_id),
+        doctor: Some(row.doctor_id),
     }
 }

@@ -14,6 +14,7 @@
 mod availability;
 mod booking;
 mod cancelling;
+mod facts;
 pub mod jobs;
 mod listing;
 mod rows;

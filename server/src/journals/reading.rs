@@ -6,9 +6,7 @@ use super::rows::{self, NoteId};
 use super::sealing;
 use crate::app::App;
 use crate::kernel::access::Caller;
-use crate::kernel::audit::{self, Access, DataType};
-use crate::kernel::db::Conn;
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::Result;
 use crate::kernel::patient_keys;
 
 /// Returns a note to its doctor or, once signed, to its patient. The text leaves with the audit
@@ -19,24 +17,9 @@ pub(super) async fn get(
     request: pb::GetNoteRequest,
 ) -> Result<pb::GetNoteResponse> {
     let id = NoteId::from_wire("note_id", &request.note_id)?;
-    let note = app
-        .db
-        .transaction(async |conn: &mut Conn| {
-            let row = rows::find_visible(conn, caller, id).await?;
-            let row = row.ok_or_else(|| Error::not_found("visit_note"))?;
-            let key = patient_keys::existing_data_key(app, conn, row.patient).await?;
-            let text = sealing::open(&key, &row)?;
-            let treating = caller.as_doctor() == Some(row.doctor);
-            let access = Access {
-                patient: Some(row.patient),
-                data_types: vec![DataType::VisitNote],
-                records: vec![row.id.0],
-                rule: if treating { "treating_doctor" } else { "own_record" },
-            };
-            audit::record(app, conn, caller, access).await?;
-            Ok(row.with_text(text))
-        })
-        .await;
-    let note = sealing::log_tampering(app, caller, id, note).await?;
-    Ok(pb::GetNoteResponse { note: Some(note) })
+    let (row, wrapped) = rows::open_visible(app, caller, id).await?;
+    let key = patient_keys::unwrap(app, row.patient, wrapped);
+    let text = key.and_then(|key| sealing::open(&key, &row));
+    let text = sealing::log_tampering(app, caller, id, text).await?;
+    Ok(pb::GetNoteResponse { note: Some(row.with_text(text)) })
 }

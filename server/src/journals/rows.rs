@@ -4,9 +4,11 @@ use clinicd_proto::journals::v1 as pb;
 use diesel::{OptionalExtension, sql_types};
 use diesel_async::RunQueryDsl;
 
+use crate::app::App;
 use crate::kernel::access::Caller;
+use crate::kernel::audit::DataType;
 use crate::kernel::db::Conn;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Result};
 use crate::kernel::kinds::{AccountId, AppointmentId, DoctorId, PatientId, Time, ids, wire_enum};
 use crate::statement;
 
@@ -55,12 +57,15 @@ type NoteSql = (
 );
 
 statement! {
-    /// A note that this caller may open: of the doctor always, of the patient once signed.
-    VisibleNote { id: NoteId, account: Option<AccountId>, doctor: Option<DoctorId> } -> NoteSql,
-    "SELECT id, appointment_id, patient_id, doctor_id, state, sealed_text, version, created_at, \
-        updated_at, signed_at \
-     FROM visit_notes AS note \
-     WHERE id = $1 AND (doctor_id = $3 OR (state = 'signed' AND EXISTS ( \
+    /// A note that this caller may open, of the doctor always, of the patient once signed, with the
+    /// patient's wrapped key.
+    VisibleNote { id: NoteId, account: Option<AccountId>, doctor: Option<DoctorId> }
+        -> (NoteSql, sql_types::Nullable<sql_types::Binary>, sql_types::Text),
+    "SELECT note.id, appointment_id, note.patient_id, doctor_id, state, sealed_text, version, \
+        note.created_at, updated_at, signed_at, key.wrapped_key, \
+        CASE WHEN doctor_id = $3 THEN 'treating_doctor' ELSE 'own_record' END AS rule \
+     FROM visit_notes AS note LEFT JOIN patient_keys AS key ON key.patient_id = note.patient_id \
+     WHERE note.id = $1 AND (doctor_id = $3 OR (state = 'signed' AND EXISTS ( \
         SELECT FROM patients WHERE patients.id = note.patient_id AND account_id = $2)))";
 
     /// A note by the doctor who writes it.
@@ -96,14 +101,17 @@ statement! {
      WHERE id = $1 AND version = $2 AND state = 'draft'";
 }
 
-/// The note, if this caller may open it. One statement, whether it is hidden or absent.
-pub(super) async fn find_visible(
-    conn: &mut Conn,
+/// The note and its patient's wrapped key, if this caller may open it. The access is logged by the
+/// same statement.
+pub(super) async fn open_visible(
+    app: &App,
     caller: &Caller,
     id: NoteId,
-) -> Result<Option<NoteRow>> {
+) -> Result<(NoteRow, Option<Vec<u8>>)> {
     let visible = VisibleNote { id, account: caller.account(), doctor: caller.as_doctor() };
-    Ok(visible.get_result(conn).await.optional()?)
+    let found = app.read_audited(caller, DataType::VisitNote, visible).await?;
+    let (note, key, _rule): (_, _, String) = found.ok_or_else(|| Error::not_found("visit_note"))?;
+    Ok((note, key))
 }
 
 /// The note, if this caller is the doctor who writes it.

@@ -5,8 +5,7 @@
 //! take only what lies below the oldest transaction that still runs, so no event can appear behind
 //! a position that a reader has passed. The number is raised to the newest transaction that had
 //! ended when the event was written: so a change that waited for another one (a lock, a unique
-//! key) comes after it in the feed, although its transaction may have begun first. This holds for
-//! events that are written by a statement of their own, as [`Events::emit`] does.
+//! key) comes after it in the feed, although its transaction may have begun first.
 //!
 //! Limits, for operators:
 //! - Any transaction of the whole cluster that has written something and does not end (another
@@ -20,6 +19,9 @@
 
 use std::sync::Arc;
 
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::QueryResult;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -29,7 +31,7 @@ use super::db::Conn;
 use super::db::statement::List;
 use super::error::Result;
 use super::ids::Ids;
-use super::jobs::{self, NewJob};
+use super::jobs::{InsertJobs, NewJob};
 use super::kinds::{AccountId, DoctorId, PatientId, Time, wire_enum};
 use crate::statement;
 
@@ -56,7 +58,7 @@ wire_enum! {
 }
 
 /// A change that happened. It names the resource and who may see it; it carries no content.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// What happened: `<resource>.<past participle>`, such as `appointment.booked`.
     pub event_type: &'static str,
@@ -108,11 +110,11 @@ type FeedSql = (
 statement! {
     /// Writes an event; the transaction and the sequence come from the database.
     InsertEvent {
-        id: Uuid, now: Time, event_type: String, kind: ResourceKind, resource: Uuid,
+        id: Uuid, now: Time, event_type: &'static str, kind: ResourceKind, resource: Uuid,
         account: Option<AccountId>, patient: Option<PatientId>, doctor: Option<DoctorId>,
     },
     "INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, account_id, \
-        patient_id, doctor_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        patient_id, doctor_id) SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM change";
 
     /// Looks at up to `scan` events after a position that no running transaction can still
     /// precede, and gives those that the viewer may see. Where fewer than `limit` are found, a last
@@ -159,23 +161,67 @@ impl Events {
 
     /// Writes the event and the jobs of its subscribers in the caller's transaction.
     pub async fn emit(&self, conn: &mut Conn, event: Event) -> Result<()> {
+        Emit { parts: self.parts(event)? }.execute(conn).await?;
+        Ok(())
+    }
+
+    /// The event and the jobs of its subscribers, as parts of a statement.
+    pub(super) fn parts(&self, event: Event) -> Result<EventParts> {
         let now = self.clock.now();
-        let row = InsertEvent {
+        let mut jobs = InsertJobs::new(now);
+        for (event_type, subscriber) in self.subscriptions.iter() {
+            if *event_type == event.event_type {
+                jobs.add(self.ids.next(), subscriber(&event))?;
+            }
+        }
+        let event = InsertEvent {
             id: self.ids.next(),
             now,
-            event_type: event.event_type.to_owned(),
+            event_type: event.event_type,
             kind: event.kind,
             resource: event.resource,
             account: event.account,
             patient: event.patient,
             doctor: event.doctor,
         };
-        row.execute(conn).await?;
-        for (event_type, subscriber) in self.subscriptions.iter() {
-            if *event_type == event.event_type {
-                jobs::enqueue(conn, self.ids.next(), now, subscriber(&event)).await?;
-            }
-        }
+        Ok(EventParts { event, jobs })
+    }
+}
+
+/// `event AS (…), job AS (…)`: parts of a statement in which `change` is what the event is about.
+/// Without a row of `change` nothing is written.
+#[derive(Debug, Clone)]
+pub(super) struct EventParts {
+    event: InsertEvent,
+    jobs: InsertJobs,
+}
+
+impl QueryFragment<Pg> for EventParts {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("event AS (");
+        self.event.walk_ast(out.reborrow())?;
+        out.push_sql("), job AS (");
+        self.jobs.walk_ast(out.reborrow())?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+/// An event of a change that other statements have made.
+struct Emit {
+    parts: EventParts,
+}
+
+impl QueryId for Emit {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Emit {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH change AS (SELECT), ");
+        self.parts.walk_ast(out.reborrow())?;
+        out.push_sql(" SELECT FROM change");
         Ok(())
     }
 }

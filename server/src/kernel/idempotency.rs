@@ -21,18 +21,28 @@ use crate::statement;
 
 statement! {
     /// Claims the key. Waits for a running call with the same key; no row when it has committed.
-    Claim { principal: Uuid, method: String, request_id: Uuid, fingerprint: Vec<u8>, now: Time },
+    Claim {
+        principal: Uuid, method: &'static str, request_id: Uuid, fingerprint: Vec<u8>, now: Time,
+    },
     "INSERT INTO stored_answers (principal, method, request_id, fingerprint, created_at) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 
+    /// Claims the key, with the answer that this call will have given.
+    ClaimAnswered {
+        principal: Uuid, method: &'static str, request_id: Uuid, fingerprint: Vec<u8>, now: Time,
+        answer: Vec<u8>,
+    },
+    "INSERT INTO stored_answers (principal, method, request_id, fingerprint, created_at, answer) \
+     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
     /// The answer of the call that had the key first.
-    FirstAnswer { principal: Uuid, method: String, request_id: Uuid }
+    FirstAnswer { principal: Uuid, method: &'static str, request_id: Uuid }
         -> (sql_types::Binary, sql_types::Nullable<sql_types::Binary>),
     "SELECT fingerprint, answer FROM stored_answers \
      WHERE principal = $1 AND method = $2 AND request_id = $3";
 
     /// Keeps the answer.
-    KeepAnswer { principal: Uuid, method: String, request_id: Uuid, answer: Vec<u8> },
+    KeepAnswer { principal: Uuid, method: &'static str, request_id: Uuid, answer: Vec<u8> },
     "UPDATE stored_answers SET answer = $4 \
      WHERE principal = $1 AND method = $2 AND request_id = $3";
 
@@ -59,19 +69,17 @@ impl App {
         A: Message + Default,
         for<'r> F: AsyncFnOnce(&'r mut Conn) -> Result<A> + Work<'r, A> + Clone + Send,
     {
-        let key = Key::new(caller, request_id)?;
-        let bytes = request.encode_to_vec();
-        let fingerprint = self.keys.macs.sign(Purpose::RequestFingerprint, &bytes).to_vec();
-        caller.trail.is_about_request(key.request_id);
-        let (app, key, fingerprint) = (self, &key, &fingerprint);
+        let key = Key::new(self, caller, request_id, request)?;
+        let (app, key) = (self, &key);
         self.db
             .transaction(async move |conn: &mut Conn| {
-                if key.claim(conn, fingerprint, app.clock.now()).await? {
+                if key.claim(conn, app.clock.now()).await? {
                     let answer = work(conn).await?;
                     key.keep(app, conn, &answer).await?;
                     return Ok(answer);
                 }
-                let answer = key.first_answer(app, conn, fingerprint).await?;
+                // Swept away between the claim and this read: the client may simply repeat.
+                let answer = key.first_answer(app, conn).await?.ok_or_else(Error::unavailable)?;
                 caller.trail.replay(app, conn, caller).await?;
                 Ok(answer)
             })
@@ -86,75 +94,92 @@ impl App {
         request_id: &str,
         request: &Q,
     ) -> Result<Option<A>> {
-        let key = Key::new(caller, request_id)?;
+        let key = Key::new(self, caller, request_id, request)?;
         let mut conn = self.db.read().await?;
-        let Some((stored, Some(sealed))) = key.stored(&mut conn).await? else { return Ok(None) };
-        let bytes = request.encode_to_vec();
-        if !self.keys.macs.verify(Purpose::RequestFingerprint, &bytes, &stored) {
-            return Ok(None);
+        match key.first_answer(self, &mut conn).await {
+            Err(error) if error.reason == Reason::RequestIdReused => Ok(None),
+            answer => answer,
         }
-        key.open(self, &sealed).map(Some)
     }
 }
 
-/// Whose call, of which method.
-struct Key {
+/// Whose call, of which method, with which request.
+pub struct Key {
     principal: Uuid,
     method: &'static str,
     request_id: Uuid,
+    fingerprint: Vec<u8>,
 }
 
 impl Key {
-    fn new(caller: &Caller, request_id: &str) -> Result<Self> {
+    /// The key of a call. A refusal names `request_id`.
+    pub fn new<Q: Message>(
+        app: &App,
+        caller: &Caller,
+        request_id: &str,
+        request: &Q,
+    ) -> Result<Self> {
+        let request_id = uuid_from_wire("request_id", request_id)?;
+        caller.trail.is_about_request(request_id);
+        let bytes = request.encode_to_vec();
         Ok(Self {
             principal: caller.account().map_or(Uuid::nil(), |account| account.0),
             method: caller.method,
-            request_id: uuid_from_wire("request_id", request_id)?,
+            request_id,
+            fingerprint: app.keys.macs.sign(Purpose::RequestFingerprint, &bytes).to_vec(),
         })
     }
 
-    async fn claim(&self, conn: &mut Conn, fingerprint: &[u8], now: Time) -> Result<bool> {
+    async fn claim(&self, conn: &mut Conn, now: Time) -> Result<bool> {
         let claim = Claim {
             principal: self.principal,
-            method: self.method.to_owned(),
+            method: self.method,
             request_id: self.request_id,
-            fingerprint: fingerprint.to_vec(),
+            fingerprint: self.fingerprint.clone(),
             now,
         };
         Ok(claim.execute(conn).await? == 1)
     }
 
     async fn keep<A: Message>(&self, app: &App, conn: &mut Conn, answer: &A) -> Result<()> {
-        let sealing = app.keys.macs.sealing_key(Purpose::StoredAnswer);
-        let answer = sealing.seal(&answer.encode_to_vec(), &self.aad()).map_err(Error::internal)?;
-        let Self { principal, method, request_id } = *self;
-        KeepAnswer { principal, method: method.to_owned(), request_id, answer }
-            .execute(conn)
-            .await?;
+        let Self { principal, method, request_id, .. } = *self;
+        let answer = self.seal(app, answer)?;
+        KeepAnswer { principal, method, request_id, answer }.execute(conn).await?;
         Ok(())
     }
 
-    async fn first_answer<A: Message + Default>(
+    /// The claim of a call whose answer is known before it is written.
+    pub(super) fn with_answer<A: Message>(&self, app: &App, answer: &A) -> Result<ClaimAnswered> {
+        Ok(ClaimAnswered {
+            principal: self.principal,
+            method: self.method,
+            request_id: self.request_id,
+            fingerprint: self.fingerprint.clone(),
+            now: app.clock.now(),
+            answer: self.seal(app, answer)?,
+        })
+    }
+
+    /// The answer of the call that had the key first, if there was one. Another request with the
+    /// same id is refused.
+    pub async fn first_answer<A: Message + Default>(
         &self,
         app: &App,
         conn: &mut Conn,
-        fingerprint: &[u8],
-    ) -> Result<A> {
-        // Swept away between the claim and this read: the client may simply repeat.
-        let Some((stored, Some(sealed))) = self.stored(conn).await? else {
-            return Err(Error::unavailable());
-        };
-        if stored != fingerprint {
+    ) -> Result<Option<A>> {
+        let Self { principal, method, request_id, .. } = *self;
+        let first = FirstAnswer { principal, method, request_id };
+        let stored: Option<(Vec<u8>, Option<Vec<u8>>)> = first.get_result(conn).await.optional()?;
+        let Some((fingerprint, Some(sealed))) = stored else { return Ok(None) };
+        if fingerprint != self.fingerprint {
             return Err(Error::of(Reason::RequestIdReused));
         }
-        self.open(app, &sealed)
+        self.open(app, &sealed).map(Some)
     }
 
-    /// Fingerprint and sealed answer of the first call.
-    async fn stored(&self, conn: &mut Conn) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
-        let Self { principal, method, request_id } = *self;
-        let first = FirstAnswer { principal, method: method.to_owned(), request_id };
-        Ok(first.get_result(conn).await.optional()?)
+    fn seal<A: Message>(&self, app: &App, answer: &A) -> Result<Vec<u8>> {
+        let sealing = app.keys.macs.sealing_key(Purpose::StoredAnswer);
+        sealing.seal(&answer.encode_to_vec(), &self.aad()).map_err(Error::internal)
     }
 
     fn open<A: Message + Default>(&self, app: &App, sealed: &[u8]) -> Result<A> {

@@ -2,6 +2,7 @@
 //! idempotency, jobs, pages and the ports to the outside.
 
 pub mod access;
+pub mod at_once;
 pub mod audit;
 pub mod clock;
 pub mod crypto;

@@ -46,12 +46,16 @@ pub async fn existing_data_key(app: &App, conn: &mut Conn, patient: PatientId) -
     find(app, conn, patient).await?.ok_or_else(|| Error::of(Reason::ContentErased))
 }
 
+/// The key of a patient from its wrapped form, which a room has read together with what it seals.
+/// Without one the error says `CONTENT_ERASED`.
+pub fn unwrap(app: &App, patient: PatientId, wrapped: Option<Vec<u8>>) -> Result<DataKey> {
+    let wrapped = wrapped.ok_or_else(|| Error::of(Reason::ContentErased))?;
+    app.keys.master.unwrap(&wrapped, &context(patient)).map_err(unreadable)
+}
+
 async fn find(app: &App, conn: &mut Conn, patient: PatientId) -> Result<Option<DataKey>> {
     let wrapped: Option<Vec<u8>> = FindKey { patient }.get_result(conn).await.optional()?;
-    wrapped
-        .map(|wrapped| app.keys.master.unwrap(&wrapped, &context(patient)))
-        .transpose()
-        .map_err(unreadable)
+    wrapped.map(|wrapped| unwrap(app, patient, Some(wrapped))).transpose()
 }
 
 /// The meaning of a value or key that does not open: `CONTENT_TAMPERED` when it was edited or

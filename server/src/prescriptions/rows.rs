@@ -7,7 +7,9 @@ use diesel::{OptionalExtension, sql_types};
 use diesel_async::RunQueryDsl;
 
 use super::printing::Printed;
+use crate::app::App;
 use crate::kernel::access::Caller;
+use crate::kernel::audit::DataType;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Result};
@@ -59,15 +61,16 @@ type ItemSql = (
 );
 
 statement! {
-    /// A prescription that a scope holds.
+    /// A prescription that a scope holds, and the rule by which it does.
     VisiblePrescription {
         id: PrescriptionId, account: Option<AccountId>, doctor: Option<DoctorId>, staff: bool,
-    } -> PrescriptionSql,
-    "SELECT id, number, appointment_id, patient_id, prescriber_id, body_text, printed, created_at, \
-        patient_id = ANY (ARRAY(SELECT patients.id FROM patients WHERE account_id = $2)) \
-     FROM prescriptions \
-     WHERE id = $1 AND ($4 OR prescriber_id = $3 \
-        OR patient_id = ANY (ARRAY(SELECT patients.id FROM patients WHERE account_id = $2)))";
+    } -> (PrescriptionSql, sql_types::Text),
+    "SELECT p.id, number, appointment_id, patient_id, prescriber_id, body_text, printed, \
+        p.created_at, own, CASE WHEN own THEN 'own_record' \
+            WHEN prescriber_id = $3 THEN 'prescriber' ELSE 'staff' END AS rule \
+     FROM prescriptions p, LATERAL (SELECT EXISTS ( \
+        SELECT FROM patients WHERE patients.id = p.patient_id AND account_id = $2)) AS mine (own) \
+     WHERE p.id = $1 AND ($4 OR prescriber_id = $3 OR own)";
 
     /// Prescriptions that a scope holds, newest first. Planned anew for each set of values, so
     /// that the conditions that do not apply vanish and the others find their index.
@@ -138,11 +141,19 @@ impl Scope {
         }
     }
 
-    /// The prescription, if the scope holds it. One statement, whether it is hidden or absent.
-    pub(super) async fn find(self, conn: &mut Conn, id: PrescriptionId) -> Result<PrescriptionRow> {
+    /// The prescription, if the scope holds it. The access is logged by the same statement, which
+    /// is one whether the prescription is hidden or absent.
+    pub(super) async fn open(
+        self,
+        app: &App,
+        caller: &Caller,
+        id: PrescriptionId,
+    ) -> Result<PrescriptionRow> {
         let Self { account, doctor, staff } = self;
         let visible = VisiblePrescription { id, account, doctor, staff };
-        visible.get_result(conn).await.optional()?.ok_or_else(|| Error::not_found("prescription"))
+        let found = app.read_audited(caller, DataType::Prescription, visible).await?;
+        let (row, _rule): (_, String) = found.ok_or_else(|| Error::not_found("prescription"))?;
+        Ok(row)
     }
 
     /// Up to `limit` prescriptions of the scope, newest first.

@@ -27,7 +27,7 @@ fn event(resource: Uuid) -> Event {
 }
 
 async fn emit(app: &App, event: Event) {
-    app.db.transaction(async |conn| app.events.emit(conn, event.clone()).await).await.unwrap();
+    app.db.transaction(async |conn| app.events.emit(conn, event).await).await.unwrap();
 }
 
 /// Transactions of two events, the second up to 50 ms after the first; each fifth is rolled back.
@@ -117,6 +117,34 @@ async fn a_change_that_waited_for_another_comes_after_it() {
     done.cancel();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!(read(app.clone(), done, 100, 1).await, [late, early]);
+}
+
+/// With the expression instead of the function `event_xid` as the number of an event, which saw
+/// only what the statement saw when it began, this test fails. (Tried.)
+#[tokio::test(flavor = "multi_thread")]
+async fn a_single_statement_that_waited_comes_after_what_it_waited_for() {
+    let scratch = Scratch::new("feed_statement").await;
+    let [waited, first] = [1, 2].map(Uuid::from_u128);
+    let (mut holder, mut writer) = (scratch.owner().await, scratch.owner().await);
+    run(&mut holder, "SELECT pg_advisory_lock(1)").await;
+    let statement = format!(
+        "WITH change AS MATERIALIZED (SELECT pg_current_xact_id(), pg_advisory_xact_lock(1)) \
+         INSERT INTO events (id, created_at, event_type, resource_kind, resource_id) \
+         SELECT '{waited}', now(), 'appointment.booked', 'appointment', '{waited}' FROM change"
+    );
+    let writing = tokio::spawn(async move { run(&mut writer, &statement).await });
+    let waiting = "SELECT count(*) AS n FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
+                   WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    while number(&mut holder, waiting).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    emit(&scratch.app, event(first)).await;
+    run(&mut holder, "SELECT pg_advisory_unlock(1)").await;
+    writing.await.unwrap();
+    let done = CancellationToken::new();
+    done.cancel();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(read(scratch.app.clone(), done, 100, 1).await, [first, waited]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

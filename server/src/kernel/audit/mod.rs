@@ -1,11 +1,12 @@
 //! The audit log (guarantee G2): one entry per access to medical data, allowed or refused.
 //!
-//! An allowed access writes its entry in the transaction that reads or changes the data, so no
-//! data leaves without a committed entry; [`Trail`] lets the access layer see that it was written,
+//! An allowed access writes its entry in the transaction that reads or changes the data, or by the
+//! very statement that reads it ([`App::read_audited`]), so no data leaves without a committed entry; [`Trail`] lets the access layer see that it was written,
 //! and stop an answer without one. A refused access is written by the access layer. Entries are
 //! plain inserts; the [`sealer`] links them into a hash chain within a second.
 
 pub mod chain;
+pub mod reading;
 pub mod sealer;
 pub mod verify;
 

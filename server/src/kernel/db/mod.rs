@@ -9,13 +9,17 @@ pub mod tls;
 use std::future::Future;
 use std::time::Duration;
 
+use diesel::pg::Pg;
+use diesel::query_builder::{QueryFragment, QueryId};
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8,
 };
-use diesel_async::{AsyncConnection, AsyncPgConnection};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
+use tokio::sync::watch;
 
 use super::error::{Error, Result};
+use super::jobs::announce;
 
 /// A connection inside or outside a transaction.
 pub type Conn = AsyncPgConnection;
@@ -39,6 +43,8 @@ const SESSION_OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=4s \
 #[derive(Clone)]
 pub struct Db {
     pool: bb8::Pool<AsyncPgConnection>,
+    /// Told after commits that may have written jobs.
+    jobs_committed: watch::Sender<()>,
 }
 
 impl std::fmt::Debug for Db {
@@ -68,12 +74,17 @@ impl Db {
             .build(manager)
             .await
             .map_err(|source| Error::unavailable().caused_by(source))?;
-        Ok(Self { pool })
+        Ok(Self { pool, jobs_committed: watch::Sender::new(()) })
     }
 
     /// A connection for reads that need no transaction.
     pub async fn read(&self) -> Result<Pooled<'_>> {
         self.pool.get().await.map_err(|source| Error::unavailable().caused_by(source))
+    }
+
+    /// Changes whenever this process has committed something that may have written jobs.
+    pub(super) fn jobs_committed(&self) -> watch::Receiver<()> {
+        self.jobs_committed.subscribe()
     }
 
     /// Runs `work` in a transaction: all of it is committed, or nothing. A transaction that lost a
@@ -84,25 +95,64 @@ impl Db {
         R: Send,
         for<'r> F: AsyncFnOnce(&'r mut Conn) -> Result<R> + Work<'r, R> + Clone + Send,
     {
-        let mut tries = 0;
+        let mut tries = Tries(0);
         loop {
-            tries += 1;
+            let begun = announce::begun();
             let mut pooled = self.read().await?;
             let conn: &mut Conn = &mut pooled;
             let attempt = work.clone();
             #[expect(clippy::disallowed_methods, reason = "the one place that may")]
             let result = conn.transaction(async move |conn: &mut Conn| attempt(conn).await).await;
+            drop(pooled);
             match result {
-                Err(error) if error.is_lost_race() && tries < TRIES => {
-                    drop(pooled);
-                    tokio::time::sleep(pause(tries)).await;
+                Ok(result) => {
+                    if announce::begun() != begun {
+                        self.jobs_committed.send_replace(());
+                    }
+                    return Ok(result);
                 }
-                Err(error) if error.is_lost_race() => {
-                    return Err(Error::unavailable().caused_by(error));
-                }
-                result => return result,
+                Err(error) => tries.again(error).await?,
             }
         }
+    }
+
+    /// Runs one statement that changes something, which is a transaction by itself; the number of
+    /// its rows. Repeated like a transaction.
+    pub(super) async fn statement<Q>(&self, statement: &Q) -> Result<usize>
+    where
+        Q: QueryFragment<Pg> + QueryId + Clone + Send,
+    {
+        let mut tries = Tries(0);
+        loop {
+            let mut pooled = self.read().await?;
+            let result = statement.clone().execute(&mut pooled).await;
+            drop(pooled);
+            match result {
+                Ok(rows) => {
+                    self.jobs_committed.send_replace(());
+                    return Ok(rows);
+                }
+                Err(error) => tries.again(error.into()).await?,
+            }
+        }
+    }
+}
+
+/// How often a transaction has been tried.
+struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try; gives the error back if there is none.
+    async fn again(&mut self, error: Error) -> Result<()> {
+        if !error.is_lost_race() {
+            return Err(error);
+        }
+        self.0 += 1;
+        if self.0 == TRIES {
+            return Err(Error::unavailable().caused_by(error));
+        }
+        tokio::time::sleep(pause(self.0)).await;
+        Ok(())
     }
 }
 

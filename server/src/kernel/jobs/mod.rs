@@ -7,6 +7,7 @@
 //! it off. A job that kills its worker every time is given up like one that fails every time.
 //! Leases are judged by the database's own clock, `run_at` by the clock of the system.
 
+pub mod announce;
 mod cleaning;
 mod schedule;
 mod worker;
@@ -14,6 +15,9 @@ mod worker;
 use std::future::Future;
 use std::time::Duration;
 
+use diesel::pg::Pg;
+use diesel::query_builder::{AstPass, QueryFragment, QueryId};
+use diesel::result::QueryResult;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -26,13 +30,12 @@ pub use schedule::Schedule;
 pub use worker::{Worker, run_due};
 
 use super::db::Conn;
+use super::db::statement::List;
 use super::error::{Error, Result};
 use super::kinds::Time;
 use crate::app::App;
 use crate::statement;
 
-/// Channel on which committed jobs are announced.
-pub const CHANNEL: &str = "clinicd_jobs";
 /// Attempts before a job is given up and kept as failed.
 pub const MAX_ATTEMPTS: i32 = 8;
 /// How long a claim holds without being renewed.
@@ -101,24 +104,65 @@ impl NewJob {
 }
 
 statement! {
-    /// Writes a job and, when it is due, announces it at commit. Announcing makes commits wait for
-    /// each other, so a job for later is left to the worker's own look round.
-    InsertJob {
-        id: Uuid, kind: String, payload: serde_json::Value, run_at: Time,
-        dedupe_key: Option<String>, now: Time,
+    /// Writes jobs, once `change` has a row.
+    InsertJobs {
+        now: Time, ids: List<Uuid>, kinds: List<&'static str>, payloads: List<serde_json::Value>,
+        run_at: List<Time>, dedupe_keys: List<Option<String>>,
     },
-    "WITH added AS ( \
-        INSERT INTO jobs (id, kind, payload, state, run_at, dedupe_key, created_at) \
-        VALUES ($1, $2, $3, 'ready', $4, $5, $6) ON CONFLICT (dedupe_key) DO NOTHING RETURNING id) \
-     SELECT pg_notify('clinicd_jobs', '') FROM added WHERE $4 <= $6";
+    "INSERT INTO jobs (id, kind, payload, state, run_at, dedupe_key, created_at) \
+     SELECT job.id, job.kind, job.payload, 'ready', job.run_at, job.dedupe_key, $1 \
+     FROM change, unnest($2, $3, $4, $5, $6) AS job (id, kind, payload, run_at, dedupe_key) \
+     ON CONFLICT (dedupe_key) DO NOTHING";
 }
 
-/// Enqueues a job in the caller's transaction.
+impl InsertJobs {
+    /// No job yet.
+    pub(super) fn new(now: Time) -> Self {
+        Self {
+            now,
+            ids: List(Vec::new()),
+            kinds: List(Vec::new()),
+            payloads: List(Vec::new()),
+            run_at: List(Vec::new()),
+            dedupe_keys: List(Vec::new()),
+        }
+    }
+
+    /// One more job.
+    pub(super) fn add(&mut self, id: Uuid, job: NewJob) -> Result<()> {
+        let NewJob { kind, payload, run_at, dedupe_key } = job;
+        self.ids.0.push(id);
+        self.kinds.0.push(kind);
+        self.payloads.0.push(payload.map_err(Error::internal)?);
+        self.run_at.0.push(run_at.unwrap_or(self.now));
+        self.dedupe_keys.0.push(dedupe_key);
+        announce::note();
+        Ok(())
+    }
+}
+
+/// Jobs that no event asks for.
+struct Enqueue {
+    jobs: InsertJobs,
+}
+
+impl QueryId for Enqueue {
+    type QueryId = Self;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl QueryFragment<Pg> for Enqueue {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH change AS (SELECT) ");
+        self.jobs.walk_ast(out.reborrow())
+    }
+}
+
+/// Enqueues a job in the caller's transaction. Workers hear of it when that is committed.
 pub async fn enqueue(conn: &mut Conn, id: Uuid, now: Time, job: NewJob) -> Result<()> {
-    let NewJob { kind, payload, run_at, dedupe_key } = job;
-    let payload = payload.map_err(Error::internal)?;
-    let run_at = run_at.unwrap_or(now);
-    InsertJob { id, kind: kind.to_owned(), payload, run_at, dedupe_key, now }.execute(conn).await?;
+    let mut jobs = InsertJobs::new(now);
+    jobs.add(id, job)?;
+    Enqueue { jobs }.execute(conn).await?;
     Ok(())
 }
 

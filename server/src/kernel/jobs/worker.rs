@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::{ATTEMPT_LIMIT, CHANNEL, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
+use super::announce::CHANNEL;
+use super::{ATTEMPT_LIMIT, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
 use crate::app::App;
 use crate::kernel::db::listen::Listener;
 use crate::kernel::error::{Error, Reason, Result};
