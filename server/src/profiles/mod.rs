@@ -15,7 +15,7 @@ mod patients;
 mod service;
 
 pub use address::clean_address;
-pub use doctors::{DoctorFacts, NewDoctor, create_doctor, doctor, public_fees};
+pub use doctors::{DoctorFacts, NewDoctor, Searched, create_doctor, doctor, public_fees};
 pub use money::{money_from_wire, money_to_wire};
 pub use patients::{PatientFacts, create_own_patient, patient};
 pub use service::Service;

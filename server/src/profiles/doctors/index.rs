@@ -12,13 +12,19 @@ use crate::statement;
 
 /// What is searched of a doctor.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Searched<'a> {
-    pub(super) given_name: &'a str,
-    pub(super) family_name: &'a str,
-    pub(super) specialty_name: &'a str,
-    pub(super) qualification: &'a str,
-    pub(super) clinic_name: &'a str,
-    pub(super) clinic_city: &'a str,
+pub struct Searched<'a> {
+    /// Given names.
+    pub given_name: &'a str,
+    /// Family name.
+    pub family_name: &'a str,
+    /// Name of the specialty, not its code.
+    pub specialty_name: &'a str,
+    /// Qualification.
+    pub qualification: &'a str,
+    /// Name of the clinic.
+    pub clinic_name: &'a str,
+    /// City of the clinic.
+    pub clinic_city: &'a str,
 }
 
 statement! {
@@ -47,11 +53,17 @@ impl Searched<'_> {
         words
     }
 
+    /// The tsvector in text form, and its words, sorted.
+    #[must_use]
+    pub fn text(&self) -> (String, Vec<String>) {
+        let words = self.words();
+        (vector(&words), words.into_keys().collect())
+    }
+
     /// The tsvector in text form, after its words were remembered for those who mistype them.
     pub(super) async fn index(&self, conn: &mut Conn) -> Result<String> {
-        let words = self.words();
-        let vector = vector(&words);
-        RememberWords { words: List(words.into_keys().collect()) }.execute(conn).await?;
+        let (vector, words) = self.text();
+        RememberWords { words: List(words) }.execute(conn).await?;
         Ok(vector)
     }
 }

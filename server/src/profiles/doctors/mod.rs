@@ -9,3 +9,4 @@ mod rules;
 
 pub use creating::{NewDoctor, create_doctor};
 pub use facts::{DoctorFacts, doctor, public_fees};
+pub use index::Searched;
