@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 use crate::kernel::audit::verify;
+use crate::kernel::backup::{self, BackupError};
+use crate::kernel::crypto::KeyFolder;
 use crate::kernel::data_dir::{DataDir, DataDirError};
 use crate::kernel::db::embedded::{self, Cluster, EmbeddedError};
 use crate::kernel::db::{migrate, tls};
@@ -51,6 +53,9 @@ pub enum CommandError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// There is no backup, or it cannot be restored.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// A task ended abnormally.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -201,6 +206,75 @@ pub async fn migrate(config: Config) -> Result<(), CommandError> {
     match migrated.applied.len() {
         0 => say("the database is up to date"),
         count => say(&format!("{count} migrations applied")),
+    }
+    Ok(())
+}
+
+/// `clinicd worker`: runs jobs and schedules, seals the audit chain, and takes no calls.
+pub async fn work(config: Config) -> Result<(), CommandError> {
+    let dir = config.data_dir.clone();
+    let (app, database) = open(Config { worker: true, ..config }).await?;
+    let stop = app.stop.clone();
+    let signals = Signals::receive().map_err(Error::internal)?;
+    let tasks = work::start(&app, &database.url, &stop);
+    say("working");
+    tokio::spawn(signals.stop(stop.clone()));
+    if let Some(cluster) = database.cluster {
+        tokio::spawn(watch(cluster, dir, stop));
+    }
+    tasks.wait().await;
+    Ok(())
+}
+
+/// `clinicd backup`.
+pub async fn backup(config: Config, to: &Path) -> Result<(), CommandError> {
+    let keys = KeyFolder::open_or_create(&config.keys_dir(), false).map_err(BackupError::from)?;
+    let dir = DataDir::open(&config.data_dir)?;
+    let database = Database::open(&config, dir.path()).await?;
+    let source = backup::Source {
+        database_url: database.owner_url.clone(),
+        embedded: database.cluster.is_some(),
+        files: config.files_dir(),
+        audit: config.audit_dir(),
+    };
+    let made = backup::make(source, &keys, to).await?;
+    say(&format!(
+        "the backup in {} is complete and checked: PostgreSQL {}, schema {}, {} files ({} bytes)",
+        to.display(),
+        made.postgres,
+        made.schema,
+        made.files,
+        made.file_bytes
+    ));
+    say(&format!(
+        "the keys in {} are not in it: keep a copy of them elsewhere, or nobody can read it",
+        config.keys_dir().display()
+    ));
+    Ok(())
+}
+
+/// `clinicd restore`.
+pub async fn restore(config: Config, from: &Path) -> Result<(), CommandError> {
+    let keys = KeyFolder::open_or_create(&config.keys_dir(), false).map_err(BackupError::from)?;
+    let dir = DataDir::open(&config.data_dir)?;
+    let _lock = dir.lock_for_serving()?;
+    let outside = config.database_url.is_some();
+    let target = backup::Target {
+        cluster: (!outside).then(|| dir.path().join("pg")),
+        files: config.files_dir(),
+        audit: config.audit_dir(),
+        keys: config.keys_dir(),
+    };
+    let folder = from.to_path_buf();
+    let restored =
+        tokio::task::spawn_blocking(move || backup::restore(&folder, &target, &keys)).await??;
+    say(&format!("the backup of {} is whole and was laid out", restored.begun_at));
+    if outside {
+        say(&format!(
+            "put the base backup in {} in the place of the data of PostgreSQL {} yourself, as              docs/operations.md says, before you start clinicd",
+            from.join("database").display(),
+            restored.postgres
+        ));
     }
     Ok(())
 }

@@ -76,6 +76,9 @@ pub struct Config {
     pub migration_database_url: Option<Secret>,
     /// Connections of this process to the database. `CLINICD_DATABASE_CONNECTIONS`.
     pub database_connections: u32,
+    /// Whether this process runs jobs and schedules; one process of an installation has to, or
+    /// `clinicd worker`. `CLINICD_WORKER`.
+    pub worker: bool,
     /// How clients reach this server from outside, for links in mails and on prescriptions.
     /// `CLINICD_PUBLIC_URL`.
     pub public_url: String,
@@ -115,6 +118,7 @@ impl Default for Config {
             database_url: None,
             migration_database_url: None,
             database_connections: 16,
+            worker: true,
             public_url: "http://127.0.0.1:7080".to_owned(),
             cors_origins: Vec::new(),
             tls_certificate: None,

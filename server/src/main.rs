@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use clinicd_server::commands;
 use clinicd_server::config::{Config, Flags};
 use clinicd_server::kernel::db::embedded::{self, Launch};
+use clinicd_server::kernel::telemetry::{self, TelemetryError};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::FilterFn;
@@ -46,6 +47,20 @@ struct Settings {
 enum Command {
     /// Start everything and serve. The default.
     Serve,
+    /// Run jobs and schedules only, without a port for calls.
+    Worker,
+    /// Copy database, stored files and audit heads into a folder, while everything runs on.
+    Backup {
+        /// The folder; it must be empty or absent.
+        #[arg(long)]
+        to: PathBuf,
+    },
+    /// Lay out a backup in an empty data directory. The keys must lie there first.
+    Restore {
+        /// The folder of the backup.
+        #[arg(long)]
+        from: PathBuf,
+    },
     /// Bring the database to this version.
     Migrate,
     /// Administration from the command line.
@@ -132,6 +147,12 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
                 serve_metrics(&config).await?;
                 commands::serve(config).await?;
             }
+            Command::Worker => {
+                serve_metrics(&config).await?;
+                commands::work(config).await?;
+            }
+            Command::Backup { to } => commands::backup(config, &to).await?,
+            Command::Restore { from } => commands::restore(config, &from).await?,
             Command::Migrate => commands::migrate(config).await?,
             Command::Admin(Admin::CreateSuperuser { email, .. }) => {
                 commands::create_superuser(config, &email, &read_password()?).await?;
@@ -150,18 +171,9 @@ fn read_password() -> std::io::Result<String> {
 }
 
 /// Metrics on a port of their own, when one is configured.
-async fn serve_metrics(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
-    let Some(address) = config.metrics_listen else { return Ok(()) };
-    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder()?;
-    let listener = tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        format!("cannot listen on {address}: {error}; choose another with --metrics-listen")
-    })?;
-    let page = move || std::future::ready(recorder.render());
-    let router = axum::Router::new().route("/metrics", axum::routing::get(page));
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "metrics are no longer served");
-        }
-    });
-    Ok(())
+async fn serve_metrics(config: &Config) -> Result<(), TelemetryError> {
+    match config.metrics_listen {
+        Some(address) => telemetry::serve(address).await,
+        None => Ok(()),
+    }
 }

@@ -12,6 +12,7 @@ use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
+use crate::kernel::telemetry;
 use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 
@@ -79,14 +80,19 @@ pub fn worker(app: &App) -> Worker {
     Worker { app: app.clone(), kinds: kinds(), schedules: schedules() }
 }
 
-/// Starts the worker, the announcer of jobs, the sealer of the audit chain and the clock; they run until `stop`.
+/// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
+/// must), seals the audit chain, follows the database's clock and measures; and, unless the setting
+/// `worker` says no, it runs jobs and schedules.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
-    tasks.spawn(worker(app).run(database_url.to_owned(), stop.clone()));
+    if app.config.worker {
+        tasks.spawn(worker(app).run(database_url.to_owned(), stop.clone()));
+    }
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));
     tasks.spawn(follow_clock(app.clone(), stop.clone()));
+    tasks.spawn(telemetry::sample(app.clone(), stop.clone()));
     tasks.close();
     tasks
 }

@@ -15,6 +15,9 @@ const VARIABLE: &str = "TEST_DATABASE_URL";
 /// Advisory lock of whoever makes a template.
 const LOCK: i64 = 0x7465_6d70;
 
+/// Name of a database that goes with its cluster.
+const OWN: &str = "own";
+
 /// The PostgreSQL of this run.
 struct Cluster {
     /// URL of the maintenance database, as superuser.
@@ -175,6 +178,12 @@ impl TestDatabase {
         Self::create("TEMPLATE template0").await
     }
 
+    /// A migrated database that a test has made itself, on a cluster of its own.
+    pub async fn on_own_cluster(url: String) -> Self {
+        migrate::run(&url).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { name: OWN.to_owned(), url }
+    }
+
     async fn create(how: &str) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t_{}_{number}", std::process::id());
@@ -198,6 +207,9 @@ impl TestDatabase {
 
     /// Drops it, whoever is still connected.
     pub async fn drop(self) {
+        if self.name == OWN {
+            return;
+        }
         administer(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
     }
 }

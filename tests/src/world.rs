@@ -1,6 +1,6 @@
 //! A world: one database, one server in this process (more on demand), and their people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -72,7 +72,18 @@ impl World {
         let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
         // What a failed test of an earlier process with this number has left.
         let _ = std::fs::remove_dir_all(&dir);
-        let data_dir = DataDir::open(&dir.join("first")).unwrap().path().to_owned();
+        let data_dir = dir.join("first");
+        Self::start_on(database, dir, &data_dir, change).await
+    }
+
+    /// A server on this database with this data directory. The folder goes with the world.
+    pub async fn start_on(
+        database: TestDatabase,
+        dir: PathBuf,
+        data_dir: &Path,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let data_dir = DataDir::open(data_dir).unwrap().path().to_owned();
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data_dir.clone(),

@@ -18,6 +18,7 @@ use crate::kernel::access::{Caller, Sessions, SignedIn};
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::events::{self, FeedRow, Position, ResourceKind, Viewer};
 use crate::kernel::locale::{self, Locale};
+use crate::kernel::telemetry::OpenStream;
 
 /// An idle stream sends a token this often.
 const CHECKPOINT: Duration = Duration::from_secs(15);
@@ -60,6 +61,7 @@ pub(super) async fn watch(
         begun: false,
         is_at_end: false,
         language: locale::current(),
+        _counted: OpenStream::new(),
     };
     Ok(stream::try_unfold(watcher, Watcher::advance).boxed())
 }
@@ -81,6 +83,7 @@ struct Watcher {
     begun: bool,
     is_at_end: bool,
     language: Locale,
+    _counted: OpenStream,
 }
 
 impl Watcher {

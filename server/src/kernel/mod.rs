@@ -1,9 +1,10 @@
 //! What every room stands on: access, audit, clock, crypto, database, errors, events,
-//! idempotency, jobs, pages and the ports to the outside.
+//! idempotency, jobs, pages, backups, metrics and the ports to the outside.
 
 pub mod access;
 pub mod at_once;
 pub mod audit;
+pub mod backup;
 pub mod clock;
 pub mod crypto;
 pub mod data_dir;
@@ -20,4 +21,5 @@ pub mod patient_keys;
 pub mod phone;
 pub mod ports;
 pub mod secret;
+pub mod telemetry;
 pub mod text;

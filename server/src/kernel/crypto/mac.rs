@@ -48,11 +48,13 @@ pub enum Purpose {
     KeyCheck,
     /// Codes printed on prescriptions. Fixed: the same prescription prints the same code for ever.
     PrescriptionCode,
+    /// What a backup says of itself.
+    Backup,
 }
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
@@ -65,6 +67,7 @@ impl Purpose {
         Self::FileLink,
         Self::KeyCheck,
         Self::PrescriptionCode,
+        Self::Backup,
     ];
 
     /// Input of the derivation. Never change one: values in the database depend on it.
@@ -82,6 +85,7 @@ impl Purpose {
             Self::FileLink => "file-link",
             Self::KeyCheck => "key-check",
             Self::PrescriptionCode => "prescription-code",
+            Self::Backup => "backup",
         }
     }
 

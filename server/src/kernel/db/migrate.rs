@@ -47,6 +47,11 @@ pub async fn run(url: &str) -> Result<Migrated, MigrateError> {
         .map_err(|source| MigrateError::Failed(Box::new(source)))?
 }
 
+/// Whether this program has this migration, and so can open a database that it was the last of.
+pub fn knows(version: &str) -> Result<bool, MigrateError> {
+    Ok(migration_names()?.iter().any(|name| is_of(name, version)))
+}
+
 /// Takes every migration back, newest first. For tests of the down scripts.
 pub async fn revert_all(url: &str) -> Result<(), MigrateError> {
     let mut conn = super::tls::connect(url, "-c lc_messages=C").await?;
@@ -73,13 +78,17 @@ fn apply(conn: AsyncPgConnection) -> Result<Migrated, MigrateError> {
     let mut harness = AsyncMigrationHarness::new(conn);
     let known = migration_names()?;
     let present = harness.applied_migrations().map_err(MigrateError::Failed)?;
-    if let Some(unknown) = present.iter().find(|version| {
-        !known.iter().any(|name| name.replace('-', "").starts_with(&version.to_string()))
-    }) {
+    let is_known = |version: &str| known.iter().any(|name| is_of(name, version));
+    if let Some(unknown) = present.iter().find(|version| !is_known(&version.to_string())) {
         return Err(MigrateError::Newer { found: unknown.to_string() });
     }
     let applied = harness.run_pending_migrations(MIGRATIONS).map_err(MigrateError::Failed)?;
     Ok(Migrated { applied: applied.iter().map(ToString::to_string).collect() })
+}
+
+/// Whether a migration of this name has this version, which is its stamp without dashes.
+fn is_of(name: &str, version: &str) -> bool {
+    name.replace('-', "").starts_with(version)
 }
 
 fn migration_names() -> Result<Vec<String>, MigrateError> {

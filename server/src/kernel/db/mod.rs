@@ -16,6 +16,7 @@ use diesel_async::pooled_connection::{
 };
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use futures_util::FutureExt;
+use metrics::{counter, gauge};
 use tokio::sync::watch;
 
 use super::error::{Error, Result};
@@ -49,7 +50,7 @@ pub struct Db {
 
 impl std::fmt::Debug for Db {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("state", &self.pool.state()).finish()
+        f.debug_struct("Db").field("state", &self.pool.state()).finish_non_exhaustive()
     }
 }
 
@@ -80,6 +81,19 @@ impl Db {
     /// A connection for reads that need no transaction.
     pub async fn read(&self) -> Result<Pooled<'_>> {
         self.pool.get().await.map_err(|source| Error::unavailable().caused_by(source))
+    }
+
+    /// Tells the metrics how the pool stands.
+    pub(super) fn measure(&self) {
+        let state = self.pool.state();
+        let busy = state.connections.saturating_sub(state.idle_connections);
+        gauge!("clinicd_db_connections", "state" => "idle").set(state.idle_connections);
+        gauge!("clinicd_db_connections", "state" => "busy").set(busy);
+        let totals = state.statistics;
+        let waited = u64::try_from(totals.get_wait_time.as_millis()).unwrap_or(u64::MAX);
+        counter!("clinicd_db_waits_total").absolute(totals.get_waited);
+        counter!("clinicd_db_timeouts_total").absolute(totals.get_timed_out);
+        counter!("clinicd_db_wait_milliseconds_total").absolute(waited);
     }
 
     /// Changes whenever this process has committed something that may have written jobs.

@@ -1,7 +1,7 @@
 //! The worker: claims, runs, finishes.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::kernel::db::listen::Listener;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::Time;
+use crate::kernel::telemetry;
 use crate::statement;
 
 /// Jobs that one process runs at a time.
@@ -154,14 +155,22 @@ impl Worker {
 
     /// One attempt at a job, with the lease kept alive; a panic counts as a failed attempt.
     async fn attempt(&self, job: Claimed) {
+        let begun = Instant::now();
+        let Some(kind) = self.kinds.iter().find(|kind| kind.name == job.kind) else {
+            let unknown = JobError::Give(Error::internal(format!("no job kind {}", job.kind)));
+            let outcome = self.end(&job, Err(unknown)).await;
+            return telemetry::attempted("unknown", outcome, begun.elapsed());
+        };
+        let outcome = self.run_attempt(kind, job).await;
+        telemetry::attempted(kind.name, outcome, begun.elapsed());
+    }
+
+    /// How it ended, as the metrics call it.
+    async fn run_attempt(&self, kind: &Kind, job: Claimed) -> &'static str {
         if job.attempts > MAX_ATTEMPTS {
             let fatal = JobError::Give(Error::internal("its worker died in every attempt"));
             return self.end(&job, Err(fatal)).await;
         }
-        let Some(kind) = self.kinds.iter().find(|kind| kind.name == job.kind) else {
-            let unknown = JobError::Give(Error::internal(format!("no job kind {}", job.kind)));
-            return self.end(&job, Err(unknown)).await;
-        };
         let mut work = tokio::spawn((kind.runner)(job.payload.clone(), self.app.clone(), job.id));
         let limit = tokio::time::sleep(ATTEMPT_LIMIT);
         let mut limit = std::pin::pin!(limit);
@@ -177,11 +186,12 @@ impl Worker {
                 }
                 () = tokio::time::sleep(RENEW) => if !self.renew(&job).await {
                     tracing::warn!(job = %job.id, "lease lost; broken off");
-                    return work.abort();
+                    work.abort();
+                    return "lost";
                 },
             }
         };
-        self.end(&job, result).await;
+        self.end(&job, result).await
     }
 
     /// Whether the job is still ours, as far as can be known.
@@ -194,7 +204,7 @@ impl Worker {
 
     /// Records how an attempt ended. While the database is busy this is tried again, for as long as
     /// the lease holds: a job whose end is not recorded runs once more.
-    async fn end(&self, job: &Claimed, result: Result<(), JobError>) {
+    async fn end(&self, job: &Claimed, result: Result<(), JobError>) -> &'static str {
         let now = self.app.clock.now();
         let (state, run_at, error) = match result {
             Ok(()) => ("done", None, None),
@@ -223,7 +233,9 @@ impl Worker {
         };
         if tokio::time::timeout(RECORD, recorded).await.is_err() {
             tracing::warn!(job = %job.id, "end not recorded; the job will run again");
+            return "lost";
         }
+        if state == "ready" { "retried" } else { state }
     }
 
     async fn record(&self, end: &EndAttempt) -> Result<()> {

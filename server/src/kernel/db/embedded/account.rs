@@ -100,10 +100,19 @@ impl Account {
 
     /// Makes `path`, an own new directory, private to this account.
     pub(super) fn give(self, path: &Path) -> Result<(), EmbeddedError> {
+        self.hand_over(path, 0o700)
+    }
+
+    /// Makes `path`, an own new file, private to this account.
+    pub(super) fn give_file(self, path: &Path) -> Result<(), EmbeddedError> {
+        self.hand_over(path, 0o600)
+    }
+
+    fn hand_over(self, path: &Path, mode: u32) -> Result<(), EmbeddedError> {
         if let Self::Switch { uid, gid } = self {
             chown(path, Some(uid), Some(gid)).map_err(io_error("give away", path))?;
         }
-        let private = Permissions::from_mode(0o700);
+        let private = Permissions::from_mode(mode);
         fs::set_permissions(path, private).map_err(io_error("protect", path))
     }
 

@@ -98,6 +98,20 @@ impl Search {
         }
     }
 
+    /// Directories that may hold programs, best first; the same one may come twice.
+    pub(super) fn directories(&self) -> Vec<PathBuf> {
+        if let Some(only) = &self.only {
+            return vec![only.clone()];
+        }
+        let mut found: Vec<PathBuf> = if self.packaged {
+            PACKAGED.iter().flat_map(|p| packaged(*p)).collect()
+        } else {
+            vec![]
+        };
+        found.extend(std::env::split_paths(&self.path));
+        found
+    }
+
     fn candidates(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         if let Some(only) = &self.only {
@@ -141,7 +155,7 @@ pub(super) fn major_of(bin: &Path) -> Option<u32> {
 }
 
 /// Reads `postgres (PostgreSQL) 15.20 (Debian …)`, also `18beta1`.
-fn parse_major(text: &str) -> Option<u32> {
+pub(super) fn parse_major(text: &str) -> Option<u32> {
     let version = text.split_once("(PostgreSQL) ")?.1;
     let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
     digits.parse().ok()

@@ -13,6 +13,7 @@
 //! hidden subcommand [`SUBCOMMAND`], whose body is [`supervise`]. Unix only.
 
 mod account;
+mod adopting;
 mod binaries;
 mod error;
 mod fetch;
@@ -29,6 +30,7 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 
+pub use self::adopting::{adopt, client_program, run};
 pub use self::error::EmbeddedError;
 pub use self::launch::{Launch, SUBCOMMAND};
 pub use self::supervisor::supervise;
