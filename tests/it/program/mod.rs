@@ -1,9 +1,12 @@
 //! The program `clinicd`: its commands, its settings, its start and its end.
 
+mod backup;
 mod commands;
 mod logs;
+mod metrics;
 mod settings;
 mod start;
+mod worker;
 
 use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::{Path, PathBuf};
@@ -147,13 +150,18 @@ struct Server {
 
 impl Server {
     /// Starts it, and waits until it says that it listens.
-    fn start(mut command: Command) -> Self {
+    fn start(command: Command) -> Self {
+        Self::start_saying(command, "listening on ")
+    }
+
+    /// Starts it, and waits until it says this; its URL is what it says behind it.
+    fn start_saying(mut command: Command, says: &'static str) -> Self {
         let mut child = command.spawn().unwrap();
         let (told, hears) = mpsc::channel();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let stdout = std::thread::spawn(move || {
             let heard = lines.map_while(Result::ok).inspect(|line| {
-                if let Some(url) = line.strip_prefix("listening on ") {
+                if let Some(url) = line.strip_prefix(says) {
                     told.send(url.to_owned()).unwrap();
                 }
             });
