@@ -96,8 +96,7 @@ impl Database {
 }
 
 async fn create_database(url: &str) -> Result<(), CommandError> {
-    let mut conn =
-        tls::connect(url, "-c lc_messages=C").await.map_err(migrate::MigrateError::from)?;
+    let mut conn = tls::connect(url, "").await.map_err(migrate::MigrateError::from)?;
     let created = diesel::sql_query(format!("CREATE DATABASE {DATABASE}")).execute(&mut conn).await;
     match created {
         Ok(_) => Ok(()),

@@ -264,7 +264,7 @@ impl From<DieselError> for Error {
     }
 }
 
-/// What PostgreSQL says when it is busy, stopping or starting (`lc_messages` is C). diesel keeps
+/// What PostgreSQL says when it is busy, stopping or starting (in English, see [`super::db`]). diesel keeps
 /// the text of these and drops the code.
 fn is_away(message: &str) -> bool {
     message.starts_with("canceling statement due to")

@@ -166,3 +166,22 @@ async fn metrics_have_a_port_of_their_own() {
     run(command).refused(&[&taken, "--metrics-listen"]);
     database.drop().await;
 }
+
+/// A server that chose the language of messages (`lc_messages`), as only a superuser may, was
+/// refused by PostgreSQL.
+#[tokio::test(flavor = "multi_thread")]
+async fn its_login_needs_membership_in_the_servers_role_alone() {
+    let (place, database) = (Place::new("member"), TestDatabase::migrated().await);
+    let login = format!("member_{}", std::process::id());
+    database.sql(&format!("CREATE ROLE {login} LOGIN IN ROLE clinicd_app")).await;
+    let mut command = place.serve();
+    command
+        .env("DATABASE_URL", database.url.replacen("postgres@", &format!("{login}@"), 1))
+        .env("CLINICD_MIGRATION_DATABASE_URL", &database.url);
+    let server = Server::start(command);
+    let superuser = first_login(&server, &place.dir.join("data")).await;
+    assert_eq!(users(&superuser).await.unwrap().len(), 1);
+    server.stop().well();
+    database.sql(&format!("DROP ROLE {login}")).await;
+    database.drop().await;
+}

@@ -42,7 +42,7 @@ pub struct Source {
 /// When it fails, what is left in `to` is not a backup: it has no `backup.json`.
 pub async fn make(source: Source, keys: &Keys, to: &Path) -> Result<Record, BackupError> {
     let address = DatabaseAddress::from_url(&source.database_url)?;
-    let mut conn = tls::connect(&source.database_url, "-c lc_messages=C").await?;
+    let mut conn = tls::connect(&source.database_url, "").await?;
     let (major, allowed, user, begun_at): (i32, bool, String, String) =
         Server {}.get_result(&mut conn).await.map_err(BackupError::NoSchema)?;
     let schema: String = Schema {}.get_result(&mut conn).await.map_err(BackupError::NoSchema)?;

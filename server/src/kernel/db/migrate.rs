@@ -39,7 +39,7 @@ pub struct Migrated {
 
 /// Brings the database at `url` (whose user owns it) to this version.
 pub async fn run(url: &str) -> Result<Migrated, MigrateError> {
-    let mut conn = super::tls::connect(url, "-c lc_messages=C").await?;
+    let mut conn = super::tls::connect(url, "").await?;
     lock(&mut conn).await?;
     // The harness blocks; it needs a thread of its own.
     tokio::task::spawn_blocking(move || apply(conn))
@@ -54,7 +54,7 @@ pub fn knows(version: &str) -> Result<bool, MigrateError> {
 
 /// Takes every migration back, newest first. For tests of the down scripts.
 pub async fn revert_all(url: &str) -> Result<(), MigrateError> {
-    let mut conn = super::tls::connect(url, "-c lc_messages=C").await?;
+    let mut conn = super::tls::connect(url, "").await?;
     lock(&mut conn).await?;
     tokio::task::spawn_blocking(move || {
         let mut harness = AsyncMigrationHarness::new(conn);

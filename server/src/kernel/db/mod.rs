@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
+use diesel::sql_types;
 use diesel_async::pooled_connection::{
     AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8,
 };
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use super::error::{Error, Result};
 use super::jobs::announce;
+use crate::statement;
 
 /// A connection inside or outside a transaction.
 pub type Conn = AsyncPgConnection;
@@ -38,7 +40,13 @@ const TRIES: u32 = 4;
 
 /// Time-outs on every connection, so that nothing hangs and no lock is held by a dead caller.
 const SESSION_OPTIONS: &str = "-c statement_timeout=10s -c lock_timeout=4s \
-    -c idle_in_transaction_session_timeout=5s -c lc_messages=C -c timezone=UTC -c jit=off";
+    -c idle_in_transaction_session_timeout=5s -c timezone=UTC -c jit=off";
+
+statement! {
+    /// The language of the database's errors.
+    MessageLanguage {} -> sql_types::Text,
+    "SELECT current_setting('lc_messages')";
+}
 
 /// The pool. Cheap to clone.
 #[derive(Clone)]
@@ -75,7 +83,26 @@ impl Db {
             .build(manager)
             .await
             .map_err(|source| Error::unavailable().caused_by(source))?;
-        Ok(Self { pool, jobs_committed: watch::Sender::new(()) })
+        let db = Self { pool, jobs_committed: watch::Sender::new(()) };
+        db.check_language().await?;
+        Ok(db)
+    }
+
+    /// Some errors can be told apart by their text alone. Only a superuser may choose its
+    /// language, which the server's login is not, so it can only be looked at.
+    async fn check_language(&self) -> Result<()> {
+        let mut conn = self.read().await?;
+        let language: String = MessageLanguage {}.get_result(&mut conn).await?;
+        let english = ["", "C", "POSIX"].contains(&&*language)
+            || ["C.", "en"].iter().any(|prefix| language.starts_with(prefix));
+        if !english {
+            tracing::warn!(
+                lc_messages = language,
+                "set lc_messages = 'C' in postgresql.conf, or a busy database and lost races are \
+                 taken for faults"
+            );
+        }
+        Ok(())
     }
 
     /// A connection for reads that need no transaction.
