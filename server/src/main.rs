@@ -1,7 +1,7 @@
 //! The `clinicd` program.
 
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{IsTerminal as _, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -121,7 +121,12 @@ fn log_to_stderr() {
     tracing_subscriber::registry()
         .with(filter)
         .with(FilterFn::new(is_private_by_design))
-        .with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                // Colours are for people; in a file they are rubbish.
+                .with_ansi(std::io::stderr().is_terminal()),
+        )
         .init();
 }
 

@@ -139,32 +139,45 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.success());
 }
 
-/// Everything acknowledged before the backup is there after it, while bookings go on. Seen to fail
-/// while the audit heads were copied last: the chain was shorter than a signed head.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_backup_under_load_brings_everything_back() {
-    if !can_back_up() {
-        return;
-    }
-    let place = Place::new("backup");
-    let (world, cluster) = world_in(&place).await;
+/// What was there before the backup.
+struct Before {
+    doctor: Person,
+    asha: Person,
+    ravi: Person,
+    /// A token of the doctor's feed, from before the bookings.
+    token: String,
+    note: String,
+    file: String,
+    bytes: Vec<u8>,
+    booked: Vec<String>,
+    /// Slots that are still free.
+    free: Vec<Option<Timestamp>>,
+}
+
+async fn a_days_work(world: &World) -> Before {
     let (doctor, asha, ravi) = (world.doctor().await, world.patient().await, world.patient().await);
-    let mut free = slots(&world, &doctor).await.into_iter();
+    let mut free = slots(world, &doctor).await;
     let mut feed = doctor.client.stream(WatchRequest::default()).await.unwrap();
     let token = feed.message().await.unwrap().unwrap().resume_token;
-    let visit = book(&asha.client, &doctor.id, free.next().unwrap()).await;
-    let note = signed_note(&world, &doctor.client, &visit).await;
+    let visit = book(&asha.client, &doctor.id, free.remove(0)).await;
+    let note = signed_note(world, &doctor.client, &visit).await;
     let file = asha.client.upload("scan.png", "image/png", &picture()).await.unwrap().id;
     let bytes = download(&asha.client, &file).await;
-    let mut before = vec![visit.id.clone()];
-    for _ in 0..3 {
-        before.push(book(&ravi.client, &doctor.id, free.next().unwrap()).await.id);
+    let mut booked = vec![visit.id];
+    for slot in free.drain(..3) {
+        booked.push(book(&ravi.client, &doctor.id, slot).await.id);
     }
+    Before { doctor, asha, ravi, token, note, file, bytes, booked, free }
+}
 
-    let last_slot = free.next_back().unwrap();
+/// Makes a backup while bookings go on and notes are read.
+async fn back_up_under_load(place: &Place, before: &mut Before) {
+    let last = before.free.pop().unwrap();
+    let mut free = std::mem::replace(&mut before.free, vec![last]).into_iter();
     let enough = Arc::new(AtomicBool::new(false));
-    let (stop, client, id) = (enough.clone(), ravi.client.clone(), doctor.id.clone());
-    let (reader, read) = (asha.client.clone(), GetNoteRequest { note_id: note.clone() });
+    let (stop, client, id) = (enough.clone(), before.ravi.client.clone(), before.doctor.id.clone());
+    let (reader, read) =
+        (before.asha.client.clone(), GetNoteRequest { note_id: before.note.clone() });
     let load = tokio::spawn(async move {
         let mut during = 0;
         while let Some(slot) = free.next().filter(|_| !stop.load(Ordering::Relaxed)) {
@@ -175,7 +188,7 @@ async fn a_backup_under_load_brings_everything_back() {
         }
         during
     });
-    let said = command(back_up(&place, "backup")).await.well();
+    let said = command(back_up(place, "backup")).await.well();
     enough.store(true, Ordering::Relaxed);
     assert!(load.await.unwrap() > 0, "nothing went on meanwhile");
     assert!(said.contains("is complete") && said.contains("keys"), "{said}");
@@ -185,29 +198,42 @@ async fn a_backup_under_load_brings_everything_back() {
     for path in ["backup.json", "checksums.txt", "audit/heads.ndjson", "database/PG_VERSION"] {
         assert_eq!(mode(&backup.join(path)), 0o600, "{path}");
     }
+}
+
+/// Everything acknowledged before the backup is there after it, while bookings go on. Seen to fail
+/// while the audit heads were copied last: the chain was shorter than a signed head.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_load_brings_everything_back() {
+    if !can_back_up() {
+        return;
+    }
+    let place = Place::new("backup");
+    let (world, cluster) = world_in(&place).await;
+    let mut before = a_days_work(&world).await;
+    back_up_under_load(&place, &mut before).await;
     world.finish().await;
     drop(cluster);
 
     fs::create_dir(place.dir.join("other")).unwrap();
     copy(&place.dir.join("data/keys"), &place.dir.join("other/keys"));
     command(restore(&place, "backup", "other")).await.well();
-    let server =
-        Server::start(place.clinicd(&["serve", "--listen", "127.0.0.1:0", "--data-dir", "other"]));
-    let (asha_mail, ravi_mail) = (asha.email, ravi.email);
-    let asha = server.client().sign_in(&asha_mail, PASSWORD).await.unwrap();
-    let ravi = server.client().sign_in(&ravi_mail, PASSWORD).await.unwrap();
-    let doctor_client = server.client().sign_in(&doctor.email, PASSWORD).await.unwrap();
-    let read = asha.send(GetNoteRequest { note_id: note }).await.unwrap().note.unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", "other"];
+    let server = Server::start(place.clinicd(&serve));
+    let again =
+        async |person: &Person| server.client().sign_in(&person.email, PASSWORD).await.unwrap();
+    let asha = again(&before.asha).await;
+    let read = asha.send(GetNoteRequest { note_id: before.note }).await.unwrap().note.unwrap();
     assert_eq!(read.text, NOTE);
-    assert_eq!(download(&asha, &file).await, bytes);
-    let there = doctor_client.all(ListAppointmentsRequest { page_size: 25, ..Default::default() });
+    assert_eq!(download(&asha, &before.file).await, before.bytes);
+    let doctor = again(&before.doctor).await;
+    let there = doctor.all(ListAppointmentsRequest { page_size: 25, ..Default::default() });
     let there: Vec<String> = there.await.unwrap().into_iter().map(|found| found.id).collect();
-    assert!(before.iter().all(|id| there.contains(id)), "{before:?} {there:?}");
+    assert!(before.booked.iter().all(|id| there.contains(id)), "{:?} {there:?}", before.booked);
 
     // The feed goes on where it was: what came before the backup, then what comes now.
-    let new = book(&ravi, &doctor.id, last_slot).await.id;
-    let events = booked_since(&doctor_client, &token, &new).await;
-    assert_eq!(events[..before.len()], before);
+    let new = book(&again(&before.ravi).await, &before.doctor.id, before.free[0]).await.id;
+    let events = booked_since(&doctor, &before.token, &new).await;
+    assert_eq!(events[..before.booked.len()], before.booked);
     assert_eq!(events.len(), there.len() + 1, "each once: {events:?}");
     let verify = place.clinicd(&["audit", "verify", "--data-dir", "other"]);
     assert!(command(verify).await.well().contains("is whole"));
