@@ -201,6 +201,10 @@ fn a_killed_user_and_supervisor_are_healed_by_the_next_start() {
     kill(scratch.supervisor());
     user.kill().unwrap();
     user.wait().unwrap();
+    // A killed process is not gone at once; whoever comes in between joins its cluster.
+    let lock = fs::File::open(scratch.0.join("pg/supervisor.lock")).unwrap();
+    eventually("the supervisor is gone", || lock.try_lock_shared().is_ok());
+    lock.unlock().unwrap();
     assert!(lives(orphan), "nobody was left to stop it");
 
     let cluster = ensure(&scratch.options(true)).unwrap();
