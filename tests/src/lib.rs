@@ -28,6 +28,7 @@ pub mod expect;
 pub mod mail;
 pub mod people;
 pub mod process;
+pub mod tap;
 pub mod wire;
 pub mod world;
 

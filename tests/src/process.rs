@@ -33,7 +33,8 @@ impl Process {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data_dir)
-            .env("DATABASE_URL", world.database_url())
+            .env("DATABASE_URL", world.tapped_url())
+            .env("CLINICD_MIGRATION_DATABASE_URL", world.database_url())
             .env("CLINICD_KEYS_DIR", config.keys_dir())
             .env("CLINICD_FILES_DIR", config.files_dir())
             .env("CLINICD_AUDIT_DIR", config.audit_dir())

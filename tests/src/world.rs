@@ -21,6 +21,7 @@ use crate::cluster::{TestDatabase, programs};
 use crate::expect::{SOON, eventually};
 use crate::mail::{self, Mail};
 use crate::people::Person;
+use crate::tap::Tap;
 
 /// Connections of one server; the cluster has 200 for all tests.
 const CONNECTIONS: u32 = 5;
@@ -37,6 +38,7 @@ pub struct World {
     pub(crate) people: AtomicU32,
     url: String,
     database: Option<TestDatabase>,
+    tap: Tap,
     dir: PathBuf,
     /// Every application in this process, and the servers that run them.
     servers: Mutex<Vec<(App, Running)>>,
@@ -69,6 +71,7 @@ impl World {
     /// A server with other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let database = TestDatabase::migrated().await;
+        let tap = Tap::open(&database.url).await;
         let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
         // What a failed test of an earlier process with this number has left.
         let _ = std::fs::remove_dir_all(&dir);
@@ -76,13 +79,13 @@ impl World {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data_dir.clone(),
-            database_url: Some(Secret(database.url.clone())),
+            database_url: Some(Secret(tap.url.clone())),
             database_connections: CONNECTIONS,
             passwords: CHEAP,
             ..Config::default()
         };
         change(&mut config);
-        let (app, running) = serve(config, &database.url).await;
+        let (app, running) = serve(config, &tap.url).await;
         Self {
             app: app.clone(),
             superuser: OnceCell::new(),
@@ -90,6 +93,7 @@ impl World {
             people: AtomicU32::new(0),
             url: format!("http://{}", running.address),
             database: Some(database),
+            tap,
             dir,
             servers: Mutex::new(vec![(app, running)]),
             data_dirs: Mutex::new(vec![data_dir]),
@@ -107,7 +111,7 @@ impl World {
             audit_dir: Some(first.audit_dir()),
             ..Config::clone(first)
         };
-        let (app, running) = serve(config, self.database_url()).await;
+        let (app, running) = serve(config, self.tapped_url()).await;
         app.clock
             .advance(self.app.clock.now().timestamp().duration_since(app.clock.now().timestamp()));
         let url = format!("http://{}", running.address);
@@ -140,6 +144,12 @@ impl World {
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database().url
+    }
+
+    /// The database as the servers reach it, see [`tap`](crate::tap).
+    #[must_use]
+    pub fn tapped_url(&self) -> &str {
+        &self.tap.url
     }
 
     fn database(&self) -> &TestDatabase {
@@ -225,9 +235,11 @@ impl World {
         }
     }
 
-    /// Ends the world: no job may be unfinished or failed; then servers, database and folders go.
+    /// Ends the world: no job may be unfinished or failed, no statement prepared more often than
+    /// needed; then servers, database and folders go.
     pub async fn finish(mut self) {
         self.settle().await;
+        assert_eq!(self.tap.faults(), [""; 0], "statements that are not kept");
         let servers = std::mem::take(&mut *self.servers.lock().unwrap());
         for (app, _) in &servers {
             app.stop.cancel();
