@@ -4,7 +4,6 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -25,14 +24,10 @@ use crate::kernel::error::{Error, Reason, Result, localized, name_of};
 use crate::kernel::kinds::{AccountId, Role, SessionId};
 use crate::kernel::locale;
 use crate::kernel::transport::Peer;
+use crate::kernel::transport::deadline::Deadline;
 use crate::kernel::transport::gates::{Gates, OpenStream, Place};
 use crate::kernel::transport::outgoing::Outgoing;
 use crate::kernel::transport::shares::Share;
-
-/// Longest time that a unary call may take when the client names no deadline.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// How much earlier than the client's deadline the server answers, so that its answer is heard.
-const ANSWER_BEFORE: Duration = Duration::from_millis(5);
 
 /// Checks every call.
 #[derive(Clone)]
@@ -45,15 +40,6 @@ pub struct AccessLayer {
     pub sessions: Sessions,
     /// The places for calls at work.
     pub gates: Arc<Gates>,
-}
-
-/// When a call has to end.
-#[derive(Debug, Clone, Copy)]
-struct Deadline {
-    /// When its answer must have begun.
-    answer: Instant,
-    /// When its stream must have ended, if the client says so.
-    stream: Option<Instant>,
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -94,7 +80,7 @@ where
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
         let rule = gate.rules.get(request.uri().path());
-        let deadline = deadline(request.headers());
+        let deadline = Deadline::of(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         let answer = tracing::Instrument::instrument(
             locale::CURRENT
@@ -355,33 +341,6 @@ fn address(extensions: &http::Extensions) -> String {
     extensions.get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
-/// When this call has to end: as `grpc-timeout` says, a little earlier, or by default.
-fn deadline(headers: &HeaderMap) -> Deadline {
-    let now = Instant::now();
-    let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
-    // Hours in eight digits are more than a clock can hold.
-    let asked = asked.and_then(|asked| now.checked_add(asked.saturating_sub(ANSWER_BEFORE)));
-    Deadline { answer: asked.unwrap_or(now + DEFAULT_DEADLINE), stream: asked }
-}
-
-/// Parses `grpc-timeout`: up to 8 digits and a unit.
-fn timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 {
-        return None;
-    }
-    let amount: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(amount * 3_600),
-        "M" => Duration::from_secs(amount * 60),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
-}
-
 /// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.
 fn status_of<B>(response: &Response<B>) -> Option<i32> {
     response.headers().get("grpc-status")?.to_str().ok()?.parse().ok()
@@ -415,19 +374,4 @@ fn mend(response: Response<Body>) -> Response<Body> {
 /// The limit in bytes, which stands last in what tonic says about an oversized message.
 fn limit(status: &Status) -> Option<u64> {
     status.message().split_whitespace().filter_map(|word| word.parse().ok()).next_back()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_timeouts_are_read() {
-        assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
-        assert_eq!(timeout("2H"), Some(Duration::from_hours(2)));
-        assert_eq!(timeout("123456789S"), None);
-        assert_eq!(timeout("S"), None);
-        assert_eq!(timeout("5x"), None);
-        assert_eq!(timeout(""), None);
-    }
 }

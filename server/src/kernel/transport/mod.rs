@@ -7,6 +7,7 @@
 
 mod arrival;
 mod connection;
+pub mod deadline;
 mod first_bytes;
 pub mod gates;
 pub mod limits;

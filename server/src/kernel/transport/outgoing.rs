@@ -78,3 +78,68 @@ impl http_body::Body for Outgoing {
         self.open.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use futures_util::{StreamExt as _, stream};
+    use http_body_util::{BodyExt as _, StreamBody};
+    use tokio_util::sync::CancellationToken;
+    use tonic::Code;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::kernel::access::rules::Rules;
+    use crate::kernel::transport::gates::Gates;
+
+    /// How the stream of this producer ends, and what comes before.
+    async fn watched(
+        producer: impl stream::Stream<Item = Frame<Bytes>> + Send + 'static,
+        ends: Option<Instant>,
+        over: &CancellationToken,
+    ) -> (Bytes, Option<Code>) {
+        let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let rule = rules.get("/clinicd.feed.v1.FeedService/Watch").unwrap();
+        let open = Gates::new(&Config::default()).stream(rule, None).unwrap();
+        let peer = Peer { address: Ipv4Addr::LOCALHOST.into(), over: over.clone() };
+        let body = Body::new(StreamBody::new(producer.map(Ok::<_, Status>)));
+        let body = Outgoing::watch(body, open, ends, Some(&peer)).collect().await.unwrap();
+        let status = body.trailers().and_then(Status::from_header_map);
+        (body.to_bytes(), status.map(|status| status.code()))
+    }
+
+    fn data() -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(b"x"))
+    }
+
+    #[tokio::test]
+    async fn a_producer_that_panics_is_a_fault_and_no_more() {
+        let never = CancellationToken::new();
+        let mut left = 2;
+        let producer = stream::repeat_with(move || {
+            assert!(left > 0, "a fault");
+            left -= 1;
+            data()
+        });
+        let (bytes, code) = watched(producer, None, &never).await;
+        assert_eq!((&*bytes, code), (&b"xx"[..], Some(Code::Internal)));
+    }
+
+    #[tokio::test]
+    async fn a_stream_ends_in_time_and_with_its_connection() {
+        let over = CancellationToken::new();
+        let silent = || stream::iter([data()]).chain(stream::pending());
+        let soon = Instant::now() + Duration::from_millis(20);
+        let (bytes, code) = watched(silent(), Some(soon), &over).await;
+        assert_eq!((&*bytes, code), (&b"x"[..], Some(Code::DeadlineExceeded)));
+        // One that never pauses, too.
+        let busy = stream::repeat_with(data);
+        assert_eq!(watched(busy, Some(soon), &over).await.1, Some(Code::DeadlineExceeded));
+        over.cancel();
+        assert_eq!(watched(silent(), None, &over).await.1, Some(Code::Unavailable));
+        assert_eq!(watched(stream::iter([data()]), None, &over).await.1, None);
+    }
+}
