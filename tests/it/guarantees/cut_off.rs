@@ -133,7 +133,8 @@ async fn pool_is_full(world: &World) {
     }
 }
 
-/// Seen to fail with changes that end with their client: CANCELLED_TEXT
+/// Seen to fail with an event on a connection of its own, and changes that end with their client:
+/// there were events of changes that had been taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_whose_client_goes_away_is_done_or_not() {
     let changes: usize = if full() { 10_000 } else { 300 };
@@ -144,7 +145,8 @@ async fn a_change_whose_client_goes_away_is_done_or_not() {
     let doctors = world.doctors_like(&doctor, PEOPLE).await;
     let slots = free_slots(&world, &doctor.id, 2, 25).await;
     let hasty = crowd.iter().zip(doctors).enumerate().map(|(number, (person, doctor))| Hasty {
-        client: person.client.clone(),
+        // So many at once on so few connections may be sent away more than once.
+        client: person.client.with_retry(RetryPolicy { attempts: 10, ..RetryPolicy::default() }),
         doctor,
         slots: slots.clone(),
         ids: world.app.ids.clone(),

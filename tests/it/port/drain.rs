@@ -47,7 +47,7 @@ async fn search_waits(world: &World) {
     eventually("the search waits", async || !world.sql(waiting).await.is_empty()).await;
 }
 
-/// Seen to fail with tonic's own server, which one silent peer kept alive.
+/// Seen to fail while connections without calls were waited for: it took the whole 25 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_ends_in_time_and_loses_nothing() {
     let world = World::start().await;

@@ -21,7 +21,7 @@ use super::{Answer, GRPC, hold};
 const SOON: Duration = Duration::from_secs(3);
 const SEARCH: &str = SearchDoctorsRequest::PATH;
 
-/// Seen to fail with tonic's own server, which let each of them stay.
+/// Seen to fail with more patience: each of them stayed.
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_that_do_not_begin_are_let_go() {
     let world = World::start_with(|config| {
@@ -164,7 +164,7 @@ fn with_files(command: &mut Command, files: u32) {
     *command = limited;
 }
 
-/// Seen to fail without the pause: a whole core was busy.
+/// Seen to fail without the pause: most of a core was busy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_without_files_waits_for_some() {
     let world = World::start().await;
@@ -186,7 +186,7 @@ async fn a_process_without_files_waits_for_some() {
     world.finish().await;
 }
 
-/// Seen to fail with tonic's age and grace, which cut the calls without a word.
+/// Seen to fail without the farewell: it took calls for as long as anybody made some.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_of_age_ends_its_calls_and_takes_no_more() {
     let world = World::start_with(|config| {
