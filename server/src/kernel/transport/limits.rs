@@ -41,7 +41,7 @@ pub struct Limits {
     pub sign_in_queue: usize,
     /// How long they wait.
     pub sign_in_wait_millis: u64,
-    /// Unary calls of one account at a time.
+    /// Unary calls of one account at a time: half of the places that a server has by default.
     pub calls_per_account: usize,
     /// Open streams.
     pub streams: usize,
@@ -67,7 +67,7 @@ impl Default for Limits {
             sign_in_calls: 32,
             sign_in_queue: 64,
             sign_in_wait_millis: 1_000,
-            calls_per_account: 64,
+            calls_per_account: 32,
             streams: 12_000,
             streams_per_account: 100,
         }
