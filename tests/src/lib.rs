@@ -32,6 +32,12 @@ pub mod tap;
 pub mod wire;
 pub mod world;
 
+/// Whether the tests are to run in their full length: `CLINICD_TESTS=full`.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var("CLINICD_TESTS").is_ok_and(|value| value == "full")
+}
+
 pub use clinicd_sdk::Code;
 pub use expect::{eventually, refused};
 pub use people::Person;

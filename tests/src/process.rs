@@ -41,6 +41,8 @@ impl Process {
             .env("CLINICD_DATABASE_CONNECTIONS", config.database_connections.to_string())
             .env("CLINICD_PASSWORDS__MEMORY_KIB", config.passwords.memory_kib.to_string())
             .env("CLINICD_PASSWORDS__ITERATIONS", config.passwords.iterations.to_string())
+            .env("CLINICD_LIMITS__WORK_WAIT_MILLIS", config.limits.work_wait_millis.to_string())
+            .env("CLINICD_LIMITS__CALLS_PER_ACCOUNT", config.limits.calls_per_account.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         change(&mut command);

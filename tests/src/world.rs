@@ -12,6 +12,7 @@ use clinicd_server::identity;
 use clinicd_server::identity::passwords::PasswordParams;
 use clinicd_server::kernel::data_dir::DataDir;
 use clinicd_server::kernel::secret::Secret;
+use clinicd_server::kernel::transport::Limits;
 use clinicd_server::serve::{self, Running};
 use clinicd_server::work;
 use jiff::SignedDuration;
@@ -28,6 +29,18 @@ const CONNECTIONS: u32 = 5;
 /// Hashes that cost nothing, as many at a time as come.
 const CHEAP: PasswordParams =
     PasswordParams { memory_kib: 64, iterations: 1, parallelism: 1, permits: 8, queue: 1_000 };
+
+/// Limits of a server that never sends a caller away: machines that run tests are slow, and crowds
+/// of one person are common.
+fn patient() -> Limits {
+    Limits {
+        work_wait_millis: 10_000,
+        sign_in_calls: 1_000,
+        calls_per_account: 1_000,
+        streams_per_account: 1_000,
+        ..Limits::default()
+    }
+}
 
 /// The world of one test. End it with [`finish`](Self::finish).
 pub struct World {
@@ -82,6 +95,7 @@ impl World {
             database_url: Some(Secret(tap.url.clone())),
             database_connections: CONNECTIONS,
             passwords: CHEAP,
+            limits: patient(),
             ..Config::default()
         };
         change(&mut config);
@@ -245,7 +259,7 @@ impl World {
             app.stop.cancel();
         }
         for (_, running) in servers {
-            running.done().await.unwrap();
+            running.done().await;
         }
         if let Some(database) = self.database.take() {
             database.drop().await;

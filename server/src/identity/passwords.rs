@@ -75,7 +75,8 @@ impl PasswordParams {
 
 impl Default for PasswordParams {
     fn default() -> Self {
-        Self::OWASP_MINIMUM
+        let permits = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { permits, queue: permits * 8, ..Self::OWASP_MINIMUM }
     }
 }
 
@@ -112,7 +113,7 @@ impl From<PasswordError> for Error {
                 .and_field("password", format!("must have at most {MAX_LENGTH} characters"))
                 .caused_by(error),
             PasswordError::WeakPassword => Self::of(Reason::WeakPassword).caused_by(error),
-            PasswordError::Busy => Self::unavailable().caused_by(error),
+            PasswordError::Busy => Self::unavailable(),
             PasswordError::BadHash | PasswordError::Failed => Self::internal(error),
         }
     }

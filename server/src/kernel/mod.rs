@@ -1,5 +1,5 @@
 //! What every room stands on: access, audit, clock, crypto, database, errors, events,
-//! idempotency, jobs, pages and the ports to the outside.
+//! idempotency, jobs, pages, the port that clients call and the ports to the outside.
 
 pub mod access;
 pub mod at_once;
@@ -21,3 +21,4 @@ pub mod phone;
 pub mod ports;
 pub mod secret;
 pub mod text;
+pub mod transport;
