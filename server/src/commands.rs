@@ -122,7 +122,7 @@ pub async fn serve(config: Config) -> Result<(), CommandError> {
     if let Some(cluster) = database.cluster {
         tokio::spawn(watch(cluster, dir.path().to_owned(), stop));
     }
-    running.done().await?;
+    running.done().await;
     Ok(())
 }
 

@@ -13,9 +13,11 @@ use crate::kernel::db::tls;
 use crate::kernel::ports::mail::SmtpSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
+use crate::kernel::transport::{Limits, Network};
 
-/// Variables that begin like settings and are none: of clients, of the launcher, of this module.
-const NOT_SETTINGS: [&str; 3] = ["url", "pg_bin", "config"];
+/// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
+/// the tests.
+const NOT_SETTINGS: [&str; 4] = ["url", "pg_bin", "config", "tests"];
 
 /// Settings whose value in the environment is text, even where it looks like a number.
 const TEXTS: [&str; 14] = [
@@ -89,6 +91,12 @@ pub struct Config {
     pub tls_certificate: Option<PathBuf>,
     /// PEM file of its private key. `CLINICD_TLS_KEY`.
     pub tls_key: Option<PathBuf>,
+    /// Proxies in front of the server, as addresses or networks: from them alone `x-forwarded-for`
+    /// is believed. `CLINICD_TRUSTED_PROXIES='["10.0.0.0/8"]'`.
+    pub trusted_proxies: Vec<Network>,
+    /// How many connections, calls and streams there may be, and how long the server waits.
+    /// `CLINICD_LIMITS__CONNECTIONS` …
+    pub limits: Limits,
     /// Server reflection; on in development only unless set. `CLINICD_REFLECTION`.
     pub reflection: Option<bool>,
     /// Sender of mails. `CLINICD_MAIL_FROM`.
@@ -123,6 +131,8 @@ impl Default for Config {
             cors_origins: Vec::new(),
             tls_certificate: None,
             tls_key: None,
+            trusted_proxies: Vec::new(),
+            limits: Limits::default(),
             reflection: None,
             mail_from: "clinicd <no-reply@clinic.example>".to_owned(),
             smtp: None,

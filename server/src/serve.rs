@@ -1,6 +1,5 @@
 //! The one port: layers in order, one line per room, graceful stop.
 
-use std::error::Error as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +11,9 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -42,6 +40,9 @@ use crate::app::App;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
 use crate::kernel::access::{SessionLookup, Sessions};
+use crate::kernel::transport::gates::Gates;
+use crate::kernel::transport::listener::{self, Port};
+use crate::kernel::transport::tls::{self, TlsError};
 use crate::{
     appointments, audit, directory, feed, files, identity, journals, onboarding, prescriptions,
     profiles, work,
@@ -54,12 +55,14 @@ const UPLOAD_LIMIT: usize = 512 * 1024 + 4 * 1024;
 /// Largest request message of notes and prescriptions, in bytes: every field as long as its rule
 /// allows, in four-byte characters.
 const CLINICAL_LIMIT: usize = 704 * 1024;
-/// Calls in flight that one connection may have.
-const STREAMS_PER_CONNECTION: u32 = 100;
-/// How long calls in flight may take to end after the server was told to stop.
-const DRAIN: Duration = Duration::from_secs(25);
+/// Largest answer of most services, in bytes: what clients take unless they are told otherwise.
+const ANSWER_LIMIT: usize = 4 * 1024 * 1024;
+/// Largest answer with notes and prescriptions, in bytes: a page of the longest there can be.
+const CLINICAL_ANSWER_LIMIT: usize = 18 * 1024 * 1024;
+/// How long work outside of calls may take to end after the last connection.
+const WORK_ENDS: Duration = Duration::from_secs(2);
 
-/// How long after that order the health can still be asked.
+/// How long after the order to stop the health can still be asked.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// Why the server does not start.
@@ -73,26 +76,12 @@ pub enum ServeError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file of the TLS settings cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Tls {
-        /// The file.
-        path: String,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The certificate and the key do not fit, or are none.
-    #[error(
-        "CLINICD_TLS_CERTIFICATE and CLINICD_TLS_KEY must be PEM files of a certificate and its \
-         private key: {}", .0.source().map(ToString::to_string).unwrap_or_default()
-    )]
-    Identity(tonic::transport::Error),
+    /// The TLS settings are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A method lacks its rule.
     #[error(transparent)]
     Rules(#[from] crate::kernel::access::rules::RuleError),
-    /// The transport failed.
-    #[error(transparent)]
-    Transport(#[from] tonic::transport::Error),
     /// The descriptors are not fit for reflection.
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -108,18 +97,14 @@ pub struct Running {
     pub address: SocketAddr,
     /// Cancel it to stop gracefully.
     pub stop: CancellationToken,
-    done: tokio::task::JoinHandle<Result<(), ServeError>>,
+    done: tokio::task::JoinHandle<()>,
 }
 
 impl Running {
     /// Waits until it has stopped.
-    pub async fn done(self) -> Result<(), ServeError> {
-        match self.done.await {
-            Ok(result) => result,
-            Err(panic) => {
-                tracing::error!(error = %panic, "the server task ended abnormally");
-                Ok(())
-            }
+    pub async fn done(self) {
+        if let Err(panic) = self.done.await {
+            tracing::error!(error = %panic, "the server task ended abnormally");
         }
     }
 }
@@ -136,7 +121,8 @@ pub async fn start(
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
     let sessions = Sessions::new(lookup);
-    let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone() };
+    let gates = Gates::new(&app.config);
+    let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone(), gates };
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = rooms(&app, sessions).add_service(health_service);
     let routes = reflection(&app, routes)?;
@@ -148,51 +134,37 @@ pub async fn start(
         .with_state(app.clone())
         .fallback_service(grpc)
         .layer(cors(&app)?);
-    let mut server = Server::builder()
-        .accept_http1(true)
-        .tcp_nodelay(true)
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(10)));
-    if let Some(tls) = tls(&app).await? {
-        server = server.tls_config(tls).map_err(ServeError::Identity)?;
-    }
+    let port = Port {
+        router,
+        tls: acceptor(&app).await?,
+        limits: app.config.limits,
+        proxies: app.config.trusted_proxies.clone(),
+        stop: app.stop.clone(),
+    };
     let stop = app.stop.clone();
     let tasks = work::start(&app, database_url, &stop);
     for service in service_names() {
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
+    tokio::spawn(tell_health(health, stop.clone()));
     let stopping = stop.clone();
     let done = tokio::spawn(async move {
-        let told = stopping.clone();
-        let drained = async move {
-            told.cancelled().await;
-            for service in service_names() {
-                health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
-            }
-            tokio::spawn(let_watchers_go(health));
-        };
-        let serving = server
-            .add_routes(Routes::from(router))
-            .serve_with_incoming_shutdown(TcpListenerStream::new(listener), drained);
-        let limit = async {
-            stopping.cancelled().await;
-            tokio::time::sleep(DRAIN).await;
-        };
-        let result = tokio::select! {
-            result = serving => result.map_err(ServeError::from),
-            () = limit => Ok(()),
-        };
+        listener::serve(listener, port).await;
         stopping.cancel();
-        tasks.wait().await;
-        result
+        if tokio::time::timeout(WORK_ENDS, tasks.wait()).await.is_err() {
+            tracing::warn!("work outside of calls was cut short");
+        }
     });
     Ok(Running { address, stop, done })
 }
 
-/// Ends the streams of those who watch the health, once they have heard: the server would wait for
-/// them.
-async fn let_watchers_go(mut health: tonic_health::server::HealthReporter) {
+/// Says that the server stops, and ends the streams of those who watch the health, once they have
+/// heard: the port would wait for them.
+async fn tell_health(mut health: tonic_health::server::HealthReporter, stop: CancellationToken) {
+    stop.cancelled().await;
+    for service in service_names() {
+        health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+    }
     tokio::time::sleep(LAST_WORDS).await;
     for service in service_names() {
         health.clear_service_status(&service).await;
@@ -201,33 +173,42 @@ async fn let_watchers_go(mut health: tonic_health::server::HealthReporter) {
 
 /// One line per service.
 fn rooms(app: &App, sessions: Sessions) -> Routes {
+    macro_rules! limited {
+        ($server:expr, $question:expr, $answer:expr) => {
+            $server.max_decoding_message_size($question).max_encoding_message_size($answer)
+        };
+    }
     macro_rules! service {
-        ($server:ident, $service:ty, $limit:expr) => {{
+        ($server:ident, $service:ty) => {
+            service!($server, $service, MESSAGE_LIMIT, ANSWER_LIMIT)
+        };
+        ($server:ident, $service:ty, $question:expr, $answer:expr) => {{
             type Service = $service;
-            $server::new(Service { app: app.clone() }).max_decoding_message_size($limit)
+            limited!($server::new(Service { app: app.clone() }), $question, $answer)
         }};
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
     let auth = AuthServiceServer::new(identity::Auth::new(app.clone()));
+    let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
     Routes::default()
-        .add_service(auth.max_decoding_message_size(MESSAGE_LIMIT))
-        .add_service(service!(AccountServiceServer, identity::Service, MESSAGE_LIMIT))
-        .add_service(service!(UserAdminServiceServer, identity::Service, MESSAGE_LIMIT))
-        .add_service(service!(StaffServiceServer, identity::Service, MESSAGE_LIMIT))
-        .add_service(files.max_decoding_message_size(UPLOAD_LIMIT))
-        .add_service(service!(OnboardingServiceServer, onboarding::Service, MESSAGE_LIMIT))
-        .add_service(service!(ModerationServiceServer, onboarding::Service, MESSAGE_LIMIT))
-        .add_service(service!(DoctorProfileServiceServer, profiles::Service, MESSAGE_LIMIT))
-        .add_service(service!(PatientServiceServer, profiles::Service, MESSAGE_LIMIT))
-        .add_service(service!(DirectoryServiceServer, directory::Service, MESSAGE_LIMIT))
-        .add_service(service!(ScheduleServiceServer, appointments::Service, MESSAGE_LIMIT))
-        .add_service(service!(AvailabilityServiceServer, appointments::Service, MESSAGE_LIMIT))
-        .add_service(service!(AppointmentServiceServer, appointments::Service, MESSAGE_LIMIT))
-        .add_service(service!(VisitNoteServiceServer, journals::Service, CLINICAL_LIMIT))
-        .add_service(service!(PrescriptionServiceServer, prescriptions::Service, CLINICAL_LIMIT))
-        .add_service(service!(AuditServiceServer, audit::Service, MESSAGE_LIMIT))
-        .add_service(feed.max_decoding_message_size(MESSAGE_LIMIT))
+        .add_service(limited!(auth, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(AccountServiceServer, identity::Service))
+        .add_service(service!(UserAdminServiceServer, identity::Service))
+        .add_service(service!(StaffServiceServer, identity::Service))
+        .add_service(limited!(files, UPLOAD_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(OnboardingServiceServer, onboarding::Service))
+        .add_service(service!(ModerationServiceServer, onboarding::Service))
+        .add_service(service!(DoctorProfileServiceServer, profiles::Service))
+        .add_service(service!(PatientServiceServer, profiles::Service))
+        .add_service(service!(DirectoryServiceServer, directory::Service))
+        .add_service(service!(ScheduleServiceServer, appointments::Service))
+        .add_service(service!(AvailabilityServiceServer, appointments::Service))
+        .add_service(service!(AppointmentServiceServer, appointments::Service))
+        .add_service(service!(VisitNoteServiceServer, journals::Service, question, answer))
+        .add_service(service!(PrescriptionServiceServer, prescriptions::Service, question, answer))
+        .add_service(service!(AuditServiceServer, audit::Service))
+        .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.
@@ -287,17 +268,11 @@ fn parse_origin(text: &str) -> Option<HeaderValue> {
     (origin == text).then(|| HeaderValue::from_str(text).ok()).flatten()
 }
 
-async fn tls(app: &App) -> Result<Option<ServerTlsConfig>, ServeError> {
+async fn acceptor(app: &App) -> Result<Option<TlsAcceptor>, ServeError> {
     let (Some(certificate), Some(key)) = (&app.config.tls_certificate, &app.config.tls_key) else {
         return Ok(None);
     };
-    let read = async |path: &std::path::Path| {
-        tokio::fs::read(path)
-            .await
-            .map_err(|source| ServeError::Tls { path: path.display().to_string(), source })
-    };
-    let identity = Identity::from_pem(read(certificate).await?, read(key).await?);
-    Ok(Some(ServerTlsConfig::new().identity(identity)))
+    Ok(Some(tls::acceptor(certificate, key).await?))
 }
 
 /// Ready means: the database answers, and the server has not been told to stop.

@@ -1,6 +1,7 @@
 //! `clinicd-load`: fills a database, puts load on a server, and compares it with bare tonic and
 //! bare PostgreSQL on the same machine. Linux only.
 
+mod all;
 mod database;
 mod drive;
 mod floor;
@@ -15,6 +16,7 @@ mod searches;
 mod seed;
 mod server;
 mod usage;
+mod verdict;
 mod watch;
 mod worker;
 
@@ -69,6 +71,8 @@ enum Command {
     /// The bare tonic server that `floor` starts.
     #[command(hide = true)]
     FloorServer,
+    /// Do everything, with a server and a database of its own, and compare with the goals.
+    All(all::Options),
 }
 
 fn main() -> ExitCode {
@@ -81,6 +85,7 @@ fn main() -> ExitCode {
                 Command::Run(options) => run::command(options).await,
                 Command::Floor(options) => floor::command(options).await,
                 Command::FloorServer => floor::serve().await,
+                Command::All(options) => all::command(options).await,
             }
         })
     });

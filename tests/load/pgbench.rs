@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use clinicd_server::kernel::db::embedded::BINARIES_VARIABLE;
 use tokio_postgres::Client;
@@ -126,6 +127,8 @@ impl Bench {
         let output = tokio::task::spawn_blocking(move || pgbench.output())
             .await?
             .map_err(|error| format!("{}: {error}", self.program.display()))?;
+        // By then the postmaster has heard of the end of each connection, and what it used.
+        tokio::time::sleep(Duration::from_millis(300)).await;
         let after = meter.cpu();
         if !output.status.success() {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned().into());

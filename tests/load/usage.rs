@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Command;
 
+use serde::Serialize;
 use tokio_postgres::Client;
 
 use crate::Result;
@@ -37,7 +38,7 @@ pub struct Cpu {
 }
 
 /// Memory of the server, in MiB.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub struct Memory {
     /// Resident, code and shared pages included.
     pub resident: f64,

@@ -28,8 +28,15 @@ pub mod expect;
 pub mod mail;
 pub mod people;
 pub mod process;
+pub mod tap;
 pub mod wire;
 pub mod world;
+
+/// Whether the tests are to run in their full length: `CLINICD_TESTS=full`.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var("CLINICD_TESTS").is_ok_and(|value| value == "full")
+}
 
 pub use clinicd_sdk::Code;
 pub use expect::{eventually, refused};

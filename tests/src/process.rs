@@ -33,13 +33,16 @@ impl Process {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(&data_dir)
-            .env("DATABASE_URL", world.database_url())
+            .env("DATABASE_URL", world.tapped_url())
+            .env("CLINICD_MIGRATION_DATABASE_URL", world.database_url())
             .env("CLINICD_KEYS_DIR", config.keys_dir())
             .env("CLINICD_FILES_DIR", config.files_dir())
             .env("CLINICD_AUDIT_DIR", config.audit_dir())
             .env("CLINICD_DATABASE_CONNECTIONS", config.database_connections.to_string())
             .env("CLINICD_PASSWORDS__MEMORY_KIB", config.passwords.memory_kib.to_string())
             .env("CLINICD_PASSWORDS__ITERATIONS", config.passwords.iterations.to_string())
+            .env("CLINICD_LIMITS__WORK_WAIT_MILLIS", config.limits.work_wait_millis.to_string())
+            .env("CLINICD_LIMITS__CALLS_PER_ACCOUNT", config.limits.calls_per_account.to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         change(&mut command);

@@ -12,6 +12,7 @@ use clinicd_server::identity;
 use clinicd_server::identity::passwords::PasswordParams;
 use clinicd_server::kernel::data_dir::DataDir;
 use clinicd_server::kernel::secret::Secret;
+use clinicd_server::kernel::transport::Limits;
 use clinicd_server::serve::{self, Running};
 use clinicd_server::work;
 use jiff::SignedDuration;
@@ -21,12 +22,25 @@ use crate::cluster::{TestDatabase, programs};
 use crate::expect::{SOON, eventually};
 use crate::mail::{self, Mail};
 use crate::people::Person;
+use crate::tap::Tap;
 
 /// Connections of one server; the cluster has 200 for all tests.
 const CONNECTIONS: u32 = 5;
 /// Hashes that cost nothing, as many at a time as come.
 const CHEAP: PasswordParams =
     PasswordParams { memory_kib: 64, iterations: 1, parallelism: 1, permits: 8, queue: 1_000 };
+
+/// Limits of a server that never sends a caller away: machines that run tests are slow, and crowds
+/// of one person are common.
+fn patient() -> Limits {
+    Limits {
+        work_wait_millis: 10_000,
+        sign_in_calls: 1_000,
+        calls_per_account: 1_000,
+        streams_per_account: 1_000,
+        ..Limits::default()
+    }
+}
 
 /// The world of one test. End it with [`finish`](Self::finish).
 pub struct World {
@@ -37,6 +51,7 @@ pub struct World {
     pub(crate) people: AtomicU32,
     url: String,
     database: Option<TestDatabase>,
+    tap: Tap,
     dir: PathBuf,
     /// Every application in this process, and the servers that run them.
     servers: Mutex<Vec<(App, Running)>>,
@@ -69,6 +84,7 @@ impl World {
     /// A server with other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let database = TestDatabase::migrated().await;
+        let tap = Tap::open(&database.url).await;
         let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
         // What a failed test of an earlier process with this number has left.
         let _ = std::fs::remove_dir_all(&dir);
@@ -87,13 +103,14 @@ impl World {
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data_dir.clone(),
-            database_url: Some(Secret(database.url.clone())),
+            database_url: Some(Secret(tap.url.clone())),
             database_connections: CONNECTIONS,
             passwords: CHEAP,
+            limits: patient(),
             ..Config::default()
         };
         change(&mut config);
-        let (app, running) = serve(config, &database.url).await;
+        let (app, running) = serve(config, &tap.url).await;
         Self {
             app: app.clone(),
             superuser: OnceCell::new(),
@@ -101,6 +118,7 @@ impl World {
             people: AtomicU32::new(0),
             url: format!("http://{}", running.address),
             database: Some(database),
+            tap,
             dir,
             servers: Mutex::new(vec![(app, running)]),
             data_dirs: Mutex::new(vec![data_dir]),
@@ -118,7 +136,7 @@ impl World {
             audit_dir: Some(first.audit_dir()),
             ..Config::clone(first)
         };
-        let (app, running) = serve(config, self.database_url()).await;
+        let (app, running) = serve(config, self.tapped_url()).await;
         app.clock
             .advance(self.app.clock.now().timestamp().duration_since(app.clock.now().timestamp()));
         let url = format!("http://{}", running.address);
@@ -151,6 +169,12 @@ impl World {
     #[must_use]
     pub fn database_url(&self) -> &str {
         &self.database().url
+    }
+
+    /// The database as the servers reach it, see [`tap`](crate::tap).
+    #[must_use]
+    pub fn tapped_url(&self) -> &str {
+        &self.tap.url
     }
 
     fn database(&self) -> &TestDatabase {
@@ -236,15 +260,17 @@ impl World {
         }
     }
 
-    /// Ends the world: no job may be unfinished or failed; then servers, database and folders go.
+    /// Ends the world: no job may be unfinished or failed, no statement prepared more often than
+    /// needed; then servers, database and folders go.
     pub async fn finish(mut self) {
         self.settle().await;
+        assert_eq!(self.tap.faults(), [""; 0], "statements that are not kept");
         let servers = std::mem::take(&mut *self.servers.lock().unwrap());
         for (app, _) in &servers {
             app.stop.cancel();
         }
         for (_, running) in servers {
-            running.done().await.unwrap();
+            running.done().await;
         }
         if let Some(database) = self.database.take() {
             database.drop().await;

@@ -1,21 +1,20 @@
 //! Listing appointments.
 
-use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 use prost::Message;
 use uuid::Uuid;
 
 use clinicd_proto::appointments::v1 as pb;
 
-use super::rows::{self, Appointment, AppointmentState, Condition};
+use super::query::{Count, Filter, Matching, Order, Page};
+use super::rows::{Appointment, AppointmentState};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::kinds::{AppointmentId, DoctorId, PatientId, Time};
 use crate::kernel::page::{Direction, PageRequest, parse_order};
-use crate::schema::{appointments, doctors, patients};
 
-/// Key of the last row of a page: start in microseconds (0 when ordered by id), id.
+/// Key of the last row of a page: start in microseconds, id.
 type Key = (i64, Uuid);
 
 /// The appointments that the caller may see.
@@ -25,7 +24,8 @@ pub(super) async fn list(
     request: pb::ListAppointmentsRequest,
 ) -> Result<pb::ListAppointmentsResponse> {
     let account = caller.require_account()?;
-    let (by, direction) = order(&request.order_by)?;
+    let (order, direction) = order(&request.order_by)?;
+    let matching = Matching::new(caller, filter(&request)?)?;
     let bound = pb::ListAppointmentsRequest {
         page_size: 0,
         page_token: String::new(),
@@ -39,89 +39,48 @@ pub(super) async fn list(
         bound_to: &[&bound.encode_to_vec(), account.0.as_bytes()],
     })?;
     let mut conn = app.db.read().await?;
-    let mut query = Appointment::query().into_boxed().limit(page.limit + 1);
-    for condition in conditions(caller, &request)? {
-        query = query.filter(condition);
-    }
-    if let Some((start, id)) = page.after {
-        query = query.filter(behind(by, direction, start, AppointmentId(id))?);
-    }
-    query = match (by, direction) {
-        ("start_time", Direction::Ascending) => {
-            query.order((appointments::starts_at.asc(), appointments::id.asc()))
-        }
-        ("start_time", Direction::Descending) => {
-            query.order((appointments::starts_at.desc(), appointments::id.desc()))
-        }
-        (_, Direction::Ascending) => query.order(appointments::id.asc()),
-        (_, Direction::Descending) => query.order(appointments::id.desc()),
-    };
-    let found: Vec<Appointment> = query.load(&mut conn).await?;
+    let after = page.after.map(last_of_page).transpose()?;
+    let limit = page.limit + 1;
+    let query = Page { matching: matching.clone(), order, direction, after, limit };
+    let found: Vec<Appointment> = query.get_results(&mut conn).await?;
     let (found, next_page_token) =
         page.close(found, |row| (row.starts_at.unix_micros(), row.id.0))?;
     let mut total_size = None;
     if request.include_total {
-        let mut count = appointments::table
-            .inner_join(doctors::table)
-            .inner_join(patients::table)
-            .count()
-            .into_boxed();
-        for condition in conditions(caller, &request)? {
-            count = count.filter(condition);
-        }
-        total_size = Some(count.get_result(&mut conn).await?);
+        total_size = Some(Count(matching).get_result(&mut conn).await?);
     }
     let appointments = found.into_iter().map(Into::into).collect();
     Ok(pb::ListAppointmentsResponse { appointments, next_page_token, total_size })
 }
 
-/// The one field that the list is ordered by; rows that are equal in it follow their ids.
-fn order(order_by: &str) -> Result<(&'static str, Direction)> {
+/// The one field that the list is ordered by.
+fn order(order_by: &str) -> Result<(Order, Direction)> {
     match parse_order(order_by, &["id", "start_time"])?.as_slice() {
-        [order] => Ok(*order),
+        [("id", direction)] => Ok((Order::Id, *direction)),
+        [("start_time", direction)] => Ok((Order::Start, *direction)),
         _ => Err(Error::field("order_by", "must name one field, \"id\" or \"start_time\"")),
     }
 }
 
-/// What the caller may see, narrowed by the filters.
-fn conditions(caller: &Caller, request: &pb::ListAppointmentsRequest) -> Result<Vec<Condition>> {
-    let mut conditions = vec![rows::visible_to(caller)?];
-    if let Some(state) = request.state {
-        let state = AppointmentState::from_wire(state)
-            .ok_or_else(|| Error::field("state", "must be a known state"))?;
-        conditions.push(Box::new(appointments::state.eq(state)));
-    }
-    if let Some(doctor) = &request.doctor_id {
-        let doctor = DoctorId::from_wire("doctor_id", doctor)?;
-        conditions.push(Box::new(appointments::doctor_id.eq(doctor)));
-    }
-    if let Some(patient) = &request.patient_id {
-        let patient = PatientId::from_wire("patient_id", patient)?;
-        conditions.push(Box::new(appointments::patient_id.eq(patient)));
-    }
-    if let Some(from) = instant("start_from", request.start_from)? {
-        conditions.push(Box::new(appointments::starts_at.ge(from)));
-    }
-    if let Some(before) = instant("start_before", request.start_before)? {
-        conditions.push(Box::new(appointments::starts_at.lt(before)));
-    }
-    Ok(conditions)
+fn filter(request: &pb::ListAppointmentsRequest) -> Result<Filter> {
+    let state = request.state.map(|state| {
+        AppointmentState::from_wire(state)
+            .ok_or_else(|| Error::field("state", "must be a known state"))
+    });
+    let doctor = request.doctor_id.as_deref().map(|id| DoctorId::from_wire("doctor_id", id));
+    let patient = request.patient_id.as_deref().map(|id| PatientId::from_wire("patient_id", id));
+    Ok(Filter {
+        state: state.transpose()?,
+        doctor: doctor.transpose()?,
+        patient: patient.transpose()?,
+        from: instant("start_from", request.start_from)?,
+        before: instant("start_before", request.start_before)?,
+    })
 }
 
-/// The rows behind the last one of the page before.
-fn behind(by: &str, direction: Direction, start: i64, id: AppointmentId) -> Result<Condition> {
-    use appointments::{id as row_id, starts_at};
+fn last_of_page((start, id): Key) -> Result<(Time, AppointmentId)> {
     let start = Time::from_unix_micros(start).ok_or_else(|| Error::internal("a page key"))?;
-    Ok(match (by, direction) {
-        ("start_time", Direction::Ascending) => {
-            Box::new(starts_at.gt(start).or(starts_at.eq(start).and(row_id.gt(id))))
-        }
-        ("start_time", Direction::Descending) => {
-            Box::new(starts_at.lt(start).or(starts_at.eq(start).and(row_id.lt(id))))
-        }
-        (_, Direction::Ascending) => Box::new(row_id.gt(id)),
-        (_, Direction::Descending) => Box::new(row_id.lt(id)),
-    })
+    Ok((start, AppointmentId(id)))
 }
 
 fn instant(field: &'static str, time: Option<prost_types::Timestamp>) -> Result<Option<Time>> {

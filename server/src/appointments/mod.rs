@@ -17,6 +17,7 @@ mod cancelling;
 mod facts;
 pub mod jobs;
 mod listing;
+mod query;
 mod rows;
 mod rules;
 mod schedules;

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use diesel::dsl::InnerJoinQuerySource;
-use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
@@ -24,7 +22,7 @@ use crate::kernel::kinds::{
     AccountId, AppointmentId, ConsultationMode, Day, DoctorId, PatientId, Role, Time, wire_enum,
 };
 use crate::profiles::money_to_wire;
-use crate::schema::{appointments, doctors, patients, schedules};
+use crate::schema::schedules;
 use crate::statement;
 
 wire_enum! {
@@ -42,9 +40,7 @@ wire_enum! {
 }
 
 /// An appointment with the names of its people.
-#[derive(Debug, Clone, HasQuery)]
-#[diesel(base_query = appointments::table.inner_join(doctors::table).inner_join(patients::table))]
-#[diesel(table_name = appointments)]
+#[derive(Debug, Clone, diesel::Queryable)]
 pub struct Appointment {
     pub id: AppointmentId,
     pub doctor_id: DoctorId,
@@ -62,59 +58,71 @@ pub struct Appointment {
     pub version: i32,
     pub created_at: Time,
     pub updated_at: Time,
-    #[diesel(select_expression = doctors::given_name)]
     pub doctor_given: String,
-    #[diesel(select_expression = doctors::family_name)]
     pub doctor_family: String,
-    #[diesel(select_expression = patients::given_name)]
     pub patient_given: String,
-    #[diesel(select_expression = patients::family_name)]
     pub patient_family: String,
-    #[diesel(select_expression = patients::account_id)]
     pub patient_account: AccountId,
 }
 
-/// What appointments are selected from.
-type Source = InnerJoinQuerySource<
-    InnerJoinQuerySource<appointments::table, doctors::table>,
-    patients::table,
->;
-
-/// A condition on appointments.
-pub type Condition = Box<dyn BoxableExpression<Source, Pg, SqlType = sql_types::Bool>>;
-
-/// Which appointments the caller may see: as patient or guardian, as doctor, or all of them as
-/// operator or admin.
-pub fn visible_to(caller: &Caller) -> Result<Condition> {
-    let account = caller.require_account()?;
-    if caller.is(Role::Operator) || caller.is_admin() {
-        return Ok(Box::new(true.into_sql::<sql_types::Bool>()));
-    }
-    let own = patients::account_id.eq(account);
-    Ok(match caller.as_doctor() {
-        Some(doctor) => Box::new(own.or(appointments::doctor_id.eq(doctor))),
-        None => Box::new(own),
-    })
+/// What an [`Appointment`] is selected from `a`, `d` and `p`.
+macro_rules! appointment {
+    () => {
+        "SELECT a.id, a.doctor_id, a.patient_id, a.mode, a.starts_at, a.ends_at, a.time_zone, \
+            a.state, a.reason, a.currency_code, a.price_minor_units, a.booked_by, \
+            a.cancellation_reason, a.version, a.created_at, a.updated_at, d.given_name, \
+            d.family_name, p.given_name, p.family_name, p.account_id"
+    };
 }
 
-/// One appointment that the caller may see.
+/// The same, for queries of several shapes.
+pub(super) const APPOINTMENT: &str = appointment!();
+
+/// The SQL types of an [`Appointment`].
+pub(super) type AppointmentSql = (
+    sql_types::Uuid,
+    sql_types::Uuid,
+    sql_types::Uuid,
+    sql_types::Text,
+    sql_types::Timestamptz,
+    sql_types::Timestamptz,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::BigInt,
+    sql_types::Uuid,
+    sql_types::Text,
+    sql_types::Integer,
+    sql_types::Timestamptz,
+    sql_types::Timestamptz,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Text,
+    sql_types::Uuid,
+);
+
+/// One appointment that the caller may see: as patient or guardian, as doctor, or any as operator
+/// or admin.
 pub async fn find_visible(
     conn: &mut Conn,
     caller: &Caller,
     id: AppointmentId,
 ) -> Result<Appointment> {
-    let found = Appointment::query()
-        .filter(appointments::id.eq(id))
-        .filter(visible_to(caller)?)
-        .first(conn)
-        .await
-        .optional()?;
+    let visible = VisibleAppointment {
+        id,
+        account: caller.require_account()?,
+        doctor: caller.as_doctor(),
+        staff: caller.is(Role::Operator) || caller.is_admin(),
+    };
+    let found = visible.get_result(conn).await.optional()?;
     found.ok_or_else(|| Error::not_found("appointment"))
 }
 
 /// One appointment, whoever asks.
 pub async fn find(conn: &mut Conn, id: AppointmentId) -> Result<Option<Appointment>> {
-    Ok(Appointment::query().filter(appointments::id.eq(id)).first(conn).await.optional()?)
+    Ok(AnyAppointment { id }.get_result(conn).await.optional()?)
 }
 
 /// What other rooms may know of one.
@@ -130,6 +138,35 @@ pub async fn visit(conn: &mut Conn, id: AppointmentId) -> Result<Option<Visit>> 
 }
 
 statement! {
+    /// One appointment, if this account may see it.
+    VisibleAppointment {
+        id: AppointmentId, account: AccountId, doctor: Option<DoctorId>, staff: bool,
+    } -> AppointmentSql,
+    concat!(
+        appointment!(),
+        " FROM appointments a JOIN doctors d ON d.id = a.doctor_id \
+         JOIN patients p ON p.id = a.patient_id \
+         WHERE a.id = $1 AND ($4 OR p.account_id = $2 OR a.doctor_id = $3)"
+    );
+
+    /// One appointment.
+    AnyAppointment { id: AppointmentId } -> AppointmentSql,
+    concat!(
+        appointment!(),
+        " FROM appointments a JOIN doctors d ON d.id = a.doctor_id \
+         JOIN patients p ON p.id = a.patient_id WHERE a.id = $1"
+    );
+
+    /// What is booked of a doctor from an instant on, by start.
+    BookedFrom { doctor: DoctorId, from: Time } -> AppointmentSql,
+    concat!(
+        appointment!(),
+        " FROM appointments a JOIN doctors d ON d.id = a.doctor_id \
+         JOIN patients p ON p.id = a.patient_id \
+         WHERE a.doctor_id = $1 AND a.starts_at >= $2 AND a.state = 'booked' \
+         ORDER BY a.starts_at, a.id"
+    );
+
     /// Books, part of [`at_once`](crate::kernel::at_once). The exclusion constraints decide whether
     /// the time is free. Bookings of one doctor, and of one patient, come one after the other:
     /// several that meet in a constraint would each wait for the others, until the database's search

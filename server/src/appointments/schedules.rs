@@ -1,11 +1,10 @@
 //! Reading and replacing a doctor's weekly rules.
 
-use diesel::prelude::*;
 use diesel_async::RunQueryDsl;
 
 use clinicd_proto::appointments::v1 as pb;
 
-use super::rows::{self, Appointment, AppointmentState, DeleteRules, InsertRule, PutSchedule};
+use super::rows::{self, Appointment, DeleteRules, InsertRule, PutSchedule};
 use super::rules::Schedule;
 use super::weekly_rules;
 use crate::app::App;
@@ -16,7 +15,6 @@ use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::kinds::{Day, DoctorId, Role};
 use crate::profiles;
-use crate::schema::appointments;
 
 /// Conflicts that one answer names at most.
 const MAX_CONFLICTS: i64 = 100;
@@ -121,13 +119,8 @@ async fn conflicts(
     doctor: DoctorId,
     schedule: &Schedule,
 ) -> Result<Vec<Appointment>> {
-    let booked: Vec<Appointment> = Appointment::query()
-        .filter(appointments::doctor_id.eq(doctor))
-        .filter(appointments::state.eq(AppointmentState::Booked))
-        .filter(appointments::starts_at.ge(app.clock.now()))
-        .order((appointments::starts_at, appointments::id))
-        .load(conn)
-        .await?;
+    let booked: Vec<Appointment> =
+        rows::BookedFrom { doctor, from: app.clock.now() }.get_results(conn).await?;
     let limit = usize::try_from(MAX_CONFLICTS).unwrap_or(usize::MAX);
     let outside = booked.into_iter().filter(|row| {
         let slot = schedule.slot_at(row.starts_at, row.mode);

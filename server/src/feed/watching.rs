@@ -59,6 +59,7 @@ pub(super) async fn watch(
         waiting: VecDeque::new(),
         fresh_until: Instant::now(),
         begun: false,
+        parted: false,
         is_at_end: false,
         language: locale::current(),
         _counted: OpenStream::new(),
@@ -81,6 +82,8 @@ struct Watcher {
     waiting: VecDeque<FeedRow>,
     fresh_until: Instant,
     begun: bool,
+    /// The client was told where to go on, because the server stops.
+    parted: bool,
     is_at_end: bool,
     language: Locale,
     _counted: OpenStream,
@@ -103,7 +106,10 @@ impl Watcher {
         let stop = self.app.stop.clone();
         loop {
             if stop.is_cancelled() {
-                return Err(Error::unavailable());
+                if std::mem::replace(&mut self.parted, true) {
+                    return Err(Error::unavailable());
+                }
+                return Ok(self.message(None));
             }
             let viewer = self.viewer().await?;
             if let Some(event) = self.waiting_event() {

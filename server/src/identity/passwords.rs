@@ -5,12 +5,11 @@
 //! [`PasswordParams::permits`] at a time; a short queue waits, and what exceeds it is refused at
 //! once. An account that does not exist costs the same as one that does.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{self, PasswordHasher, PasswordVerifier, phc::PasswordHash},
-};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use unicode_normalization::UnicodeNormalization;
@@ -76,7 +75,8 @@ impl PasswordParams {
 
 impl Default for PasswordParams {
     fn default() -> Self {
-        Self::OWASP_MINIMUM
+        let permits = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { permits, queue: permits * 8, ..Self::OWASP_MINIMUM }
     }
 }
 
@@ -113,7 +113,7 @@ impl From<PasswordError> for Error {
                 .and_field("password", format!("must have at most {MAX_LENGTH} characters"))
                 .caused_by(error),
             PasswordError::WeakPassword => Self::of(Reason::WeakPassword).caused_by(error),
-            PasswordError::Busy => Self::unavailable().caused_by(error),
+            PasswordError::Busy => Self::unavailable(),
             PasswordError::BadHash | PasswordError::Failed => Self::internal(error),
         }
     }
@@ -140,11 +140,35 @@ pub enum PasswordUse {
 /// Hashes and verifies passwords. One for the whole server; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Passwords {
-    argon2: Argon2<'static>,
+    costs: Params,
     /// Stands in for the hash of accounts that do not exist; no password matches it.
     dummy: Arc<str>,
+    memory: Memory,
     permits: Arc<Semaphore>,
     places: Arc<Semaphore>,
+}
+
+/// Memory of earlier hashes, one block list per permit at most. Blocks of this size that are freed
+/// and allocated again by changing threads stay with the allocator, hundreds of MiB in a storm of
+/// sign-ins.
+#[derive(Debug, Clone, Default)]
+struct Memory(Arc<Mutex<Vec<Vec<Block>>>>);
+
+impl Memory {
+    /// The Argon2id hash, as long as the parameters say.
+    fn hash(&self, costs: &Params, password: &[u8], salt: &[u8]) -> Result<Vec<u8>, PasswordError> {
+        let mut blocks = self.lists().pop().unwrap_or_default();
+        blocks.resize(costs.block_count(), Block::new());
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, costs.clone());
+        let mut hash = vec![0; costs.output_len().unwrap_or(HASH)];
+        let done = argon2.hash_password_into_with_memory(password, salt, &mut hash, &mut blocks);
+        self.lists().push(blocks);
+        done.map(|()| hash).map_err(|_| PasswordError::Failed)
+    }
+
+    fn lists(&self) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Passwords {
@@ -157,14 +181,11 @@ impl Passwords {
         if permits == 0 || places > Semaphore::MAX_PERMITS {
             return Err(PasswordError::Failed);
         }
-        let dummy = format!(
-            "$argon2id$v=19$m={memory_kib},t={iterations},p={parallelism}${}${}",
-            STANDARD_NO_PAD.encode(Random.bytes::<SALT>()),
-            STANDARD_NO_PAD.encode(Random.bytes::<HASH>()),
-        );
+        let dummy = phc(&costs, &Random.bytes::<SALT>(), &Random.bytes::<HASH>());
         Ok(Self {
-            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, costs),
+            costs,
             dummy: dummy.into(),
+            memory: Memory::default(),
             permits: Arc::new(Semaphore::new(permits)),
             places: Arc::new(Semaphore::new(places)),
         })
@@ -175,10 +196,10 @@ impl Passwords {
     pub async fn hash(&self, password: &str) -> Result<String, PasswordError> {
         let password = normalised(password)?;
         check_length(&password, MIN_LENGTH)?;
-        let argon2 = self.argon2.clone();
+        let (costs, memory) = (self.costs.clone(), self.memory.clone());
         self.run(move || {
-            let hash = argon2.hash_password_with_salt(password.as_bytes(), &Random.bytes::<SALT>());
-            hash.map(|hash| hash.to_string()).map_err(|_| PasswordError::Failed)
+            let salt = Random.bytes::<SALT>();
+            Ok(phc(&costs, &salt, &memory.hash(&costs, password.as_bytes(), &salt)?))
         })
         .await
     }
@@ -195,27 +216,22 @@ impl Passwords {
         let exists = stored.is_some();
         let hash = PasswordHash::new(stored.unwrap_or(&self.dummy));
         let hash = hash.map_err(|_| PasswordError::BadHash)?;
-        let weaker = self.is_weaker(&hash)?;
-        let argon2 = self.argon2.clone();
+        let costs = Params::try_from(&hash).map_err(|_| PasswordError::BadHash)?;
+        let ours = hash.algorithm == Algorithm::Argon2id.ident()
+            && hash.version == Some(Version::V0x13.into());
+        let (Some(salt), Some(wanted), true) = (hash.salt, hash.hash, ours) else {
+            return Err(PasswordError::BadHash);
+        };
+        let weaker = costs.m_cost() < self.costs.m_cost() || costs.t_cost() < self.costs.t_cost();
+        let memory = self.memory.clone();
         let right = self
-            .run(move || match argon2.verify_password(password.as_bytes(), &hash) {
-                Ok(()) => Ok(true),
-                Err(password_hash::Error::PasswordInvalid) => Ok(false),
-                Err(_) => Err(PasswordError::BadHash),
+            .run(move || {
+                let found = memory.hash(&costs, password.as_bytes(), salt.as_ref())?;
+                Ok(verify_slices_are_equal(&found, wanted.as_bytes()).is_ok())
             })
             .await?;
         let ok = right && exists;
         Ok(Verified { ok, needs_rehash: ok && weaker })
-    }
-
-    /// Whether `hash` was made at less than the configured cost.
-    fn is_weaker(&self, hash: &PasswordHash) -> Result<bool, PasswordError> {
-        let costs = Params::try_from(hash).map_err(|_| PasswordError::BadHash)?;
-        let ours = self.argon2.params();
-        Ok(hash.algorithm != Algorithm::Argon2id.ident()
-            || hash.version != Some(Version::V0x13.into())
-            || costs.m_cost() < ours.m_cost()
-            || costs.t_cost() < ours.t_cost())
     }
 
     /// Runs `work` on a blocking thread, once there is room. Both permits go with it: a caller
@@ -235,6 +251,18 @@ impl Passwords {
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| PasswordError::Failed)?
     }
+}
+
+/// A hash as it is stored.
+fn phc(costs: &Params, salt: &[u8], hash: &[u8]) -> String {
+    format!(
+        "$argon2id$v=19$m={},t={},p={}${}${}",
+        costs.m_cost(),
+        costs.t_cost(),
+        costs.p_cost(),
+        STANDARD_NO_PAD.encode(salt),
+        STANDARD_NO_PAD.encode(hash),
+    )
 }
 
 /// Refuses a password that is too short for its use, too long, common, or made of the person's

@@ -276,7 +276,8 @@ impl From<Error> for Status {
     fn from(error: Error) -> Self {
         let name = name_of(error.reason);
         let code = error.code();
-        if matches!(code, Code::Internal | Code::Unavailable) {
+        // To be busy is no fault: the refused are counted, not told one by one.
+        if code == Code::Internal || (code == Code::Unavailable && error.source.is_some()) {
             tracing::error!(reason = name, error = %error, "call failed");
         }
         let mut details = ErrorDetails::new();

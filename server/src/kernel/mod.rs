@@ -1,5 +1,6 @@
 //! What every room stands on: access, audit, clock, crypto, database, errors, events,
-//! idempotency, jobs, pages, backups, metrics and the ports to the outside.
+//! idempotency, jobs, pages, backups, metrics, the port that clients call and the ports to the
+//! outside.
 
 pub mod access;
 pub mod at_once;
@@ -23,3 +24,4 @@ pub mod ports;
 pub mod secret;
 pub mod telemetry;
 pub mod text;
+pub mod transport;

@@ -12,6 +12,7 @@ use clinicd_server::kernel::audit::{self, Access, DataType};
 use clinicd_server::kernel::db::Conn;
 use clinicd_server::kernel::error::Result;
 use clinicd_server::kernel::kinds::{AccountId, Role, SessionId};
+use clinicd_server::kernel::transport::gates::Gates;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
@@ -42,7 +43,8 @@ fn lookup(_: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<SessionFac
 /// Calls a method whose handler shows a text, and logs the access or forgets to.
 async fn call(app: &App, path: &str, log: bool) -> (Option<String>, String) {
     let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap());
-    let gate = AccessLayer { app: app.clone(), rules, sessions: Sessions::new(lookup) };
+    let (sessions, gates) = (Sessions::new(lookup), Gates::new(&app.config));
+    let gate = AccessLayer { app: app.clone(), rules, sessions, gates };
     let handler_app = app.clone();
     let handler = service_fn(move |request: Request<Body>| {
         let app = handler_app.clone();

@@ -170,6 +170,8 @@ async fn a_stream_ends_with_its_session_and_with_the_server() {
     assert_eq!(ended.code(), Code::Unauthenticated);
     assert!(begun.elapsed() < Duration::from_millis(2_500), "{:?}", begun.elapsed());
     world.scratch.app.stop.cancel();
+    let last = boss.message().await.unwrap().unwrap();
+    assert!(last.event.is_none() && !last.resume_token.is_empty());
     let ended = boss.message().await.unwrap_err();
     assert_eq!(ended.code(), Code::Unavailable);
 }

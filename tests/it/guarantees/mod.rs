@@ -1,5 +1,6 @@
 //! The four guarantees, each with tests that try to break it.
 
+mod cut_off;
 mod g1;
 mod g2;
 mod g3;

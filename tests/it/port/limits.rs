@@ -85,6 +85,8 @@ async fn what_is_no_message_is_refused_without_a_word_about_it() {
         // Said to be compressed, or cut short.
         [&[1][..], &frame(b"x")[1..]].concat(),
         frame(&[0; 10])[..8].to_vec(),
+        // Two, where one is asked for.
+        [frame(&[]), frame(&[])].concat(),
         Vec::new(),
     ];
     for fault in faults {
@@ -100,12 +102,14 @@ async fn what_is_no_message_is_refused_without_a_word_about_it() {
 async fn what_is_no_grpc_gets_no_grpc_answer() {
     let world = World::start().await;
     let json = ("content-type", "application/json");
+    let like = ("content-type", "application/grpcfoo");
     for path in [SEARCH, "/", "/nothing"] {
         for answer in [
             native_with(world.url(), "GET", path, &[GRPC], Vec::new()).await,
             native_with(world.url(), "GET", path, &[], Vec::new()).await,
             native(world.url(), path, &[json], b"{}".to_vec()).await,
             native(world.url(), path, &[], frame(&[])).await,
+            native(world.url(), path, &[like], frame(&[])).await,
             plain(world.url(), "GET", path, &[], &[]).await,
             plain(world.url(), "GET", path, &[WEB], &[]).await,
             plain(world.url(), "POST", path, &[json], b"{}").await,

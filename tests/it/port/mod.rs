@@ -1,7 +1,12 @@
 //! The one port: native gRPC, grpc-web and a little HTTP, as clients see it that are not ours.
 
+mod deadlines;
+mod drain;
 mod health;
 mod limits;
+mod listener;
+mod overload;
+mod peers;
 mod web;
 
 use base64::Engine as _;

@@ -131,61 +131,13 @@ impl People {
         let rows = client.query("SELECT code, name FROM specialties ORDER BY code", &[]).await?;
         let specialties: Vec<(String, String)> =
             rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-        let columns = "doctors (id, given_name, family_name, mobile, specialty_code, \
-            registration_number, registration_council, years_of_experience, qualification, bio, \
-            languages, clinic_name, clinic_lines, clinic_city, clinic_region, \
-            clinic_postal_code, clinic_country_code, search_text, created_at, updated_at)";
-        let mut table = Copy::into(client, columns).await?;
+        let mut table = Copy::into(client, DOCTOR_COLUMNS).await?;
         let mut words = BTreeSet::new();
         let mut doctors = Vec::with_capacity(self.doctors.len());
         for (number, one) in self.doctors.iter().enumerate() {
-            let (code, specialty) = random.pick(&specialties).ok_or("no specialties")?;
-            let (city, region, postal) = random.pick(CITIES).ok_or("no cities")?;
-            let qualification = random.word(QUALIFICATIONS);
-            let clinic = format!("{} {}", random.word(CLINICS), random.word(HOUSES));
-            let searched = Searched {
-                given_name: one.given,
-                family_name: one.family,
-                specialty_name: specialty,
-                qualification,
-                clinic_name: &clinic,
-                clinic_city: city,
-            };
-            let (search_text, its_words) = searched.text();
-            words.extend(its_words);
-            let mobile = format!("+9198{number:08}");
-            let registration = format!("{}-{number:06}", &postal);
-            let council = format!("{region} Medical Council");
-            let years = random.between(2, 40);
-            let bio = format!("{specialty} in {city}, {years} years of practice.");
-            let languages = format!("{{en,{}}}", random.word(LANGUAGES));
-            let line = format!("{{\"{} {}\"}}", random.between(1, 200), random.word(STREETS));
-            let postal = format!("{postal}{:03}", random.between(1, 100));
-            let at = instant(one.created)?;
-            table
-                .row(&[
-                    &one.id,
-                    &one.given,
-                    &one.family,
-                    &mobile,
-                    code,
-                    &registration,
-                    &council,
-                    &years,
-                    &qualification,
-                    &bio,
-                    &languages,
-                    &clinic,
-                    &line,
-                    city,
-                    region,
-                    &postal,
-                    &"IN",
-                    &search_text,
-                    &at,
-                    &at,
-                ])
-                .await?;
+            let specialty = random.pick(&specialties).ok_or("no specialties")?;
+            let clinic = Clinic::new(random)?;
+            words.extend(one.write_doctor(&mut table, number, specialty, &clinic, random).await?);
             let fee = random.between(2, 20) * 10_000;
             doctors.push(Doctor { id: one.id, pattern: number % Pattern::all().len(), fee });
         }
@@ -195,6 +147,89 @@ impl People {
         let words = client.execute(remember, &[&words]).await?;
         let fees = write_fees(client, &doctors).await?;
         Ok((doctors, [count, words, fees]))
+    }
+}
+
+const DOCTOR_COLUMNS: &str = "doctors (id, given_name, family_name, mobile, specialty_code, \
+    registration_number, registration_council, years_of_experience, qualification, bio, \
+    languages, clinic_name, clinic_lines, clinic_city, clinic_region, clinic_postal_code, \
+    clinic_country_code, search_text, created_at, updated_at)";
+
+/// Where a doctor works.
+struct Clinic {
+    name: String,
+    /// Its street, as an array of PostgreSQL.
+    lines: String,
+    city: &'static str,
+    region: &'static str,
+    /// The first digits of its postal code.
+    area: &'static str,
+    postal_code: String,
+}
+
+impl Clinic {
+    fn new(random: &mut Random) -> Result<Self> {
+        let (city, region, area) = *random.pick(CITIES).ok_or("no cities")?;
+        let name = format!("{} {}", random.word(CLINICS), random.word(HOUSES));
+        let lines = format!("{{\"{} {}\"}}", random.between(1, 200), random.word(STREETS));
+        let postal_code = format!("{area}{:03}", random.between(1, 100));
+        Ok(Self { name, lines, city, region, area, postal_code })
+    }
+}
+
+impl Person {
+    /// Writes the profile; the words by which the directory finds it.
+    async fn write_doctor(
+        &self,
+        table: &mut Copy,
+        number: usize,
+        (code, specialty): &(String, String),
+        clinic: &Clinic,
+        random: &mut Random,
+    ) -> Result<Vec<String>> {
+        let qualification = random.word(QUALIFICATIONS);
+        let searched = Searched {
+            given_name: self.given,
+            family_name: self.family,
+            specialty_name: specialty,
+            qualification,
+            clinic_name: &clinic.name,
+            clinic_city: clinic.city,
+        };
+        let (search_text, words) = searched.text();
+        let Clinic { name, lines, city, region, area, postal_code } = clinic;
+        let mobile = format!("+9198{number:08}");
+        let registration = format!("{area}-{number:06}");
+        let council = format!("{region} Medical Council");
+        let years = random.between(2, 40);
+        let bio = format!("{specialty} in {city}, {years} years of practice.");
+        let languages = format!("{{en,{}}}", random.word(LANGUAGES));
+        let at = instant(self.created)?;
+        table
+            .row(&[
+                &self.id,
+                &self.given,
+                &self.family,
+                &mobile,
+                code,
+                &registration,
+                &council,
+                &years,
+                &qualification,
+                &bio,
+                &languages,
+                name,
+                lines,
+                city,
+                region,
+                postal_code,
+                &"IN",
+                &search_text,
+                &at,
+                &at,
+            ])
+            .await?;
+        Ok(words)
     }
 }
 

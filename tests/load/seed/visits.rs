@@ -202,10 +202,11 @@ fn shares(doctors: usize, count: usize) -> Vec<usize> {
     let busy = (doctors / BUSY).max(1).min(doctors);
     let of_busy = if busy == doctors { count } else { count / 2 };
     let part = |total: usize, among: usize, at: usize| {
-        if among == 0 { 0 } else { total / among + usize::from(at < total % among) }
+        let (each, left) = (total.checked_div(among)?, total.checked_rem(among)?);
+        Some(each + usize::from(at < left))
     };
     (0..doctors)
-        .map(|at| match at.checked_sub(busy) {
+        .filter_map(|at| match at.checked_sub(busy) {
             None => part(of_busy, busy, at),
             Some(at) => part(count - of_busy, doctors - busy, at),
         })

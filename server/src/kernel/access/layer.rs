@@ -1,11 +1,9 @@
 //! The access layer: everything that happens to a call before its handler and after it.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -14,7 +12,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
@@ -24,13 +21,13 @@ use super::{Caller, SessionFacts, Sessions, SignedIn};
 use crate::app::App;
 use crate::kernel::audit;
 use crate::kernel::error::{Error, Reason, Result, localized, name_of};
-use crate::kernel::kinds::{Role, SessionId};
+use crate::kernel::kinds::{AccountId, Role, SessionId};
 use crate::kernel::locale;
-
-/// Longest time that a unary call may take when the client names no deadline.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
-/// How much earlier than the client's deadline the server answers, so that its answer is heard.
-const ANSWER_BEFORE: Duration = Duration::from_millis(5);
+use crate::kernel::transport::Peer;
+use crate::kernel::transport::deadline::Deadline;
+use crate::kernel::transport::gates::{Gates, OpenStream, Place};
+use crate::kernel::transport::outgoing::Outgoing;
+use crate::kernel::transport::shares::Share;
 
 /// Checks every call.
 #[derive(Clone)]
@@ -41,6 +38,8 @@ pub struct AccessLayer {
     pub rules: Arc<Rules>,
     /// The sessions.
     pub sessions: Sessions,
+    /// The places for calls at work.
+    pub gates: Arc<Gates>,
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -81,29 +80,13 @@ where
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
         let rule = gate.rules.get(request.uri().path());
-        let deadline = deadline(request.headers());
-        let ends = Instant::now() + deadline;
+        let deadline = Deadline::of(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
-        let call = tracing::Instrument::instrument(
+        let answer = tracing::Instrument::instrument(
             locale::CURRENT
-                .scope(language, async move { gate.handle(rule, request, inner, ends).await }),
+                .scope(language, async move { gate.handle(rule, request, inner, deadline).await }),
             span,
         );
-        // What changes something, or shows medical data after its audit entry, runs in a task of
-        // its own: a client that goes away cannot leave it half done.
-        let runs_to_its_end = !deadline.is_zero() && rule.is_some_and(Rule::runs_to_its_end);
-        let answer = async move {
-            if !runs_to_its_end {
-                return call.await;
-            }
-            match timeout_at(ends, tokio::spawn(call)).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(panic)) => refuse(Error::internal(panic)),
-                // The client hears of it in time, even while the audit entry is being written.
-                Err(_) => refuse(Error::of(Reason::DeadlineExceeded)),
-            }
-        };
-        let answer = locale::CURRENT.scope(language, answer);
         async move {
             let mut response = answer.await;
             if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
@@ -121,42 +104,87 @@ fn refuse(error: Error) -> Response<Body> {
 
 /// The answer to what is no gRPC call at all: a browser that looks around, a proxy set up wrong.
 fn not_grpc(head: &Parts) -> Option<Response<Body>> {
-    const GRPC: &[u8] = b"application/grpc";
     let mut response = Response::new(Body::empty());
     if head.method != Method::POST {
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return Some(response);
     }
-    if head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC)) {
+    if head.headers.get(CONTENT_TYPE).is_some_and(is_grpc) {
         return None;
     }
     *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     Some(response)
 }
 
+/// `application/grpc`, alone or with a codec or parameters. A layer further out has turned grpc-web
+/// into this.
+fn is_grpc(kind: &HeaderValue) -> bool {
+    let rest = kind.as_bytes().strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
 impl AccessLayer {
     async fn handle<S>(
-        &self,
+        self,
         rule: Option<&'static Rule>,
         request: Request<Body>,
-        mut inner: S,
-        ends: Instant,
+        inner: S,
+        deadline: Deadline,
     ) -> Response<Body>
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
     {
-        let (mut head, body) = request.into_parts();
+        let (head, body) = request.into_parts();
         if let Some(answer) = not_grpc(&head) {
             return answer;
         }
         let Some(rule) = rule else { return refuse(Error::of(Reason::UnknownMethod)) };
         let started = std::time::Instant::now();
-        let late = || Error::of(Reason::DeadlineExceeded);
+        let ends = deadline.answer;
         if Instant::now() >= ends {
-            // No timer would be as quick as that of the transport, which answers without a reason.
-            return self.finish(rule, None, refuse(late()), started).await;
+            let late = refuse(Error::of(Reason::DeadlineExceeded));
+            return self.finish(rule, None, late, started).await;
         }
+        let (place, body) = match self.gates.enter(rule, body, ends).await {
+            Ok(entered) => entered,
+            // The gates count what they shed; a line in the log for each would be work.
+            Err(status) => return mend(status.into_http()),
+        };
+        let request = Request::from_parts(head, body);
+        let work = self.work(rule, request, inner, deadline, place, started);
+        if !rule.runs_to_its_end() {
+            return work.await;
+        }
+        // What changes something, or shows medical data after its audit entry, runs in a task of
+        // its own: a client that goes away cannot leave it half done.
+        let work = locale::CURRENT.scope(locale::current(), work);
+        let work = tracing::Instrument::in_current_span(work);
+        match timeout_at(ends, tokio::spawn(work)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(panic)) => refuse(Error::internal(panic)),
+            // The client hears of it in time, even while the audit entry is being written.
+            Err(_) => refuse(Error::of(Reason::DeadlineExceeded)),
+        }
+    }
+
+    /// What is done for a call that has a place.
+    async fn work<S>(
+        self,
+        rule: &'static Rule,
+        request: Request<Body>,
+        mut inner: S,
+        deadline: Deadline,
+        _place: Place,
+        started: std::time::Instant,
+    ) -> Response<Body>
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    {
+        let (mut head, body) = request.into_parts();
+        let ends = deadline.answer;
+        let late = || Error::of(Reason::DeadlineExceeded);
         let admitted = timeout_at(ends, self.admit(rule, &head)).await.map_err(|_| late());
         let (caller, permission) = match admitted.flatten() {
             Ok(admitted) => admitted,
@@ -165,6 +193,11 @@ impl AccessLayer {
         if let Err(error) = permission {
             return self.finish(rule, Some(&caller), refuse(error), started).await;
         }
+        let share = match self.share(rule, &caller) {
+            Ok(share) => share,
+            Err(error) => return refuse(error),
+        };
+        let peer = head.extensions.get::<Peer>().cloned();
         head.extensions.insert(caller.clone());
         let request = Request::from_parts(head, body);
         let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
@@ -181,7 +214,22 @@ impl AccessLayer {
             Err(Reason::Internal) => refuse(Error::internal("a handler panicked")),
             Err(reason) => refuse(Error::of(reason)),
         };
-        self.finish(rule, Some(&caller), response, started).await
+        let response = self.finish(rule, Some(&caller), response, started).await;
+        match share {
+            Open::Stream(open) if status_of(&response).is_none() => {
+                response.map(|body| Outgoing::watch(body, open, deadline.stream, peer.as_ref()))
+            }
+            _ => response,
+        }
+    }
+
+    /// Counts the call among those of its account.
+    fn share(&self, rule: &'static Rule, caller: &Caller) -> Result<Open> {
+        let account = caller.account();
+        if rule.gives_stream {
+            return self.gates.stream(rule, account).map(Open::Stream);
+        }
+        self.gates.call(account).map(Open::Call)
     }
 
     /// Finds out who calls, and whether the rule lets them in. A role that was given a moment ago
@@ -270,6 +318,12 @@ impl AccessLayer {
     }
 }
 
+/// What is counted of an account while it is open.
+enum Open {
+    Stream(OpenStream),
+    Call(#[expect(dead_code, reason = "given back when dropped")] Option<Share<AccountId>>),
+}
+
 /// Whether the rule lets an account in.
 fn permitted(rule: &Rule, facts: &SessionFacts) -> Result<()> {
     let Audience::Roles(roles) = &rule.audience else { return Ok(()) };
@@ -284,34 +338,7 @@ fn permitted(rule: &Rule, facts: &SessionFacts) -> Result<()> {
 }
 
 fn address(extensions: &http::Extensions) -> String {
-    let tcp = extensions.get::<TcpConnectInfo>();
-    let tls = extensions.get::<TlsConnectInfo<TcpConnectInfo>>().map(TlsConnectInfo::get_ref);
-    let remote = tcp.or(tls).and_then(TcpConnectInfo::remote_addr);
-    remote.map(|address: SocketAddr| address.ip().to_string()).unwrap_or_default()
-}
-
-/// The time this call has: what `grpc-timeout` says, a little earlier, or the default.
-fn deadline(headers: &HeaderMap) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(timeout);
-    asked.map_or(DEFAULT_DEADLINE, |asked| asked.saturating_sub(ANSWER_BEFORE))
-}
-
-/// Parses `grpc-timeout`: up to 8 digits and a unit.
-fn timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.is_empty() || digits.len() > 8 {
-        return None;
-    }
-    let amount: u64 = digits.parse().ok()?;
-    Some(match unit {
-        "H" => Duration::from_secs(amount * 3_600),
-        "M" => Duration::from_secs(amount * 60),
-        "S" => Duration::from_secs(amount),
-        "m" => Duration::from_millis(amount),
-        "u" => Duration::from_micros(amount),
-        "n" => Duration::from_nanos(amount),
-        _ => return None,
-    })
+    extensions.get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
 /// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.
@@ -347,19 +374,4 @@ fn mend(response: Response<Body>) -> Response<Body> {
 /// The limit in bytes, which stands last in what tonic says about an oversized message.
 fn limit(status: &Status) -> Option<u64> {
     status.message().split_whitespace().filter_map(|word| word.parse().ok()).next_back()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grpc_timeouts_are_read() {
-        assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
-        assert_eq!(timeout("2H"), Some(Duration::from_hours(2)));
-        assert_eq!(timeout("123456789S"), None);
-        assert_eq!(timeout("S"), None);
-        assert_eq!(timeout("5x"), None);
-        assert_eq!(timeout(""), None);
-    }
 }

@@ -9,13 +9,14 @@ use crate::kernel::kinds::Role;
 /// Full name of the option.
 const OPTION: &str = "clinicd.access.v1.access";
 
-/// Services of the gRPC ecosystem that stand beside ours. They tell nothing about people.
-const STANDARD: [&str; 5] = [
-    "/grpc.health.v1.Health/Check",
-    "/grpc.health.v1.Health/Watch",
-    "/grpc.health.v1.Health/List",
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+/// Services of the gRPC ecosystem that stand beside ours. They tell nothing about people. Whether
+/// a method takes a stream, and whether it gives one.
+const STANDARD: [(&str, bool, bool); 5] = [
+    ("/grpc.health.v1.Health/Check", false, false),
+    ("/grpc.health.v1.Health/Watch", false, true),
+    ("/grpc.health.v1.Health/List", false, false),
+    ("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", true, true),
+    ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", true, true),
 ];
 
 /// Who may call a method.
@@ -30,6 +31,7 @@ pub enum Audience {
 }
 
 /// The rule of one method.
+#[expect(clippy::struct_excessive_bools, reason = "each is told by the descriptors, on its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// The method without the leading slash; lives as long as the process.
@@ -42,6 +44,21 @@ pub struct Rule {
     pub changes: bool,
     /// It is one of the standard services, not ours.
     pub standard: bool,
+    /// The client sends a stream of messages.
+    pub takes_stream: bool,
+    /// The server sends a stream of messages.
+    pub gives_stream: bool,
+}
+
+/// Which places a call needs to be at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// None: health and reflection are always told.
+    Free,
+    /// Those of sign-in, registration and the like.
+    SignIn,
+    /// Those of all other work.
+    Work,
 }
 
 impl Rule {
@@ -50,6 +67,19 @@ impl Rule {
     #[must_use]
     pub fn runs_to_its_end(&self) -> bool {
         self.changes || self.medical
+    }
+
+    /// Which places a call of this method needs. What anybody may change without a token is signing
+    /// in, and what leads to it: it hashes passwords or makes tokens.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        if self.standard {
+            Lane::Free
+        } else if self.changes && self.audience == Audience::Public {
+            Lane::SignIn
+        } else {
+            Lane::Work
+        }
     }
 }
 
@@ -87,13 +117,15 @@ impl Rules {
                 by_path.insert(format!("/{}", rule.method), &*Box::leak(Box::new(rule)));
             }
         }
-        for path in STANDARD {
+        for (path, takes_stream, gives_stream) in STANDARD {
             let rule = Rule {
                 method: path.trim_start_matches('/'),
                 audience: Audience::Public,
                 medical: false,
                 changes: false,
                 standard: true,
+                takes_stream,
+                gives_stream,
             };
             by_path.insert(path.to_owned(), &*Box::leak(Box::new(rule)));
         }
@@ -135,6 +167,8 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, Rul
         medical,
         changes,
         standard: false,
+        takes_stream: method.is_client_streaming(),
+        gives_stream: method.is_server_streaming(),
     })
 }
 
@@ -171,6 +205,9 @@ mod tests {
         let sign_in = rules.get("/clinicd.identity.v1.AuthService/SignIn").unwrap();
         assert_eq!(sign_in.audience, Audience::Public);
         assert!(sign_in.changes);
+        assert_eq!((sign_in.lane(), note.lane()), (Lane::SignIn, Lane::Work));
+        let watch = rules.get("/clinicd.feed.v1.FeedService/Watch").unwrap();
+        assert!(watch.gives_stream && !watch.takes_stream && !note.gives_stream);
         assert_eq!(rules.get("/clinicd.journals.v1.VisitNoteService/Nothing"), None);
     }
 
