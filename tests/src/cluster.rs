@@ -111,9 +111,9 @@ async fn run(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, tokio_postg
         .collect())
 }
 
-/// Runs SQL as superuser on the maintenance database.
-async fn administer(sql: &str) {
-    let client = connect(&cluster().await.url).await;
+/// Runs SQL as superuser on the maintenance database of a cluster.
+async fn administer(maintenance: &str, sql: &str) {
+    let client = connect(maintenance).await;
     run(&client, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
@@ -154,6 +154,11 @@ fn hash_of_migrations() -> String {
     hex::encode(&sha256(text.as_bytes())[..8])
 }
 
+/// Runs SQL on any database; the rows as text.
+pub async fn sql(url: &str, sql: &str) -> Vec<Vec<String>> {
+    run(&connect(url).await, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+}
+
 /// The database of one test.
 #[derive(Debug)]
 pub struct TestDatabase {
@@ -161,6 +166,8 @@ pub struct TestDatabase {
     pub name: String,
     /// Its URL, as its owner.
     pub url: String,
+    /// URL of the maintenance database of its cluster.
+    maintenance: String,
 }
 
 impl TestDatabase {
@@ -178,9 +185,20 @@ impl TestDatabase {
     async fn create(how: &str) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t_{}_{number}", std::process::id());
-        administer(&format!("CREATE DATABASE {name} {how}")).await;
-        let url = with_database(&cluster().await.url, &name);
-        Self { name, url }
+        let maintenance = cluster().await.url.clone();
+        administer(&maintenance, &format!("CREATE DATABASE {name} {how}")).await;
+        let url = with_database(&maintenance, &name);
+        Self { name, url, maintenance }
+    }
+
+    /// A migrated database of another cluster, whose maintenance database this is.
+    pub async fn of(maintenance: &str) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("o_{}_{number}", std::process::id());
+        administer(maintenance, &format!("CREATE DATABASE {name}")).await;
+        let url = with_database(maintenance, &name);
+        migrate::run(&url).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { name, url, maintenance: maintenance.to_owned() }
     }
 
     /// Runs SQL as the owner, and returns the rows as text; `NULL` is empty.
@@ -198,6 +216,7 @@ impl TestDatabase {
 
     /// Drops it, whoever is still connected.
     pub async fn drop(self) {
-        administer(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        administer(&self.maintenance, &drop).await;
     }
 }

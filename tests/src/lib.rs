@@ -26,6 +26,7 @@ pub mod crowd;
 pub mod doctors;
 pub mod expect;
 pub mod mail;
+pub mod own_cluster;
 pub mod people;
 pub mod process;
 pub mod wire;
@@ -33,6 +34,13 @@ pub mod world;
 
 pub use clinicd_sdk::Code;
 pub use expect::{eventually, refused};
+pub use own_cluster::OwnCluster;
 pub use people::Person;
 pub use process::Process;
 pub use world::World;
+
+/// Whether the long tests run in their full form, which takes minutes: `CLINICD_TESTS=full`.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var("CLINICD_TESTS").is_ok_and(|form| form == "full")
+}

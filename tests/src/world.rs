@@ -68,7 +68,11 @@ impl World {
 
     /// A server with other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
-        let database = TestDatabase::migrated().await;
+        Self::start_on(TestDatabase::migrated().await, change).await
+    }
+
+    /// A server on this database.
+    pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
         let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
         // What a failed test of an earlier process with this number has left.
         let _ = std::fs::remove_dir_all(&dir);
