@@ -6,6 +6,7 @@ mod architecture;
 mod clinic_day;
 mod contract;
 mod guarantees;
+mod outages;
 mod port;
 mod program;
 mod rooms;

@@ -1,6 +1,7 @@
 //! The program `clinicd`: its commands, its settings, its start and its end.
 
 mod commands;
+mod killed;
 mod logs;
 mod settings;
 mod start;
