@@ -14,8 +14,9 @@ use crate::kernel::ports::mail::SmtpSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
 
-/// Variables that begin like settings and are none: of clients, of the launcher, of this module.
-const NOT_SETTINGS: [&str; 3] = ["url", "pg_bin", "config"];
+/// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
+/// the tests.
+const NOT_SETTINGS: [&str; 4] = ["url", "pg_bin", "config", "tests"];
 
 /// Settings whose value in the environment is text, even where it looks like a number.
 const TEXTS: [&str; 14] = [

@@ -40,7 +40,7 @@ fn resident(process: &Process) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// SEEN
+/// Seen to fail while the pool kept broken connections: nobody was answered any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_crashes_under_load_costs_no_booking() {
     let (mut cluster, world, process, doctor, crowd) = stage("crash").await;
@@ -66,7 +66,7 @@ async fn a_database_that_crashes_under_load_costs_no_booking() {
     world.finish().await;
 }
 
-/// SEEN
+/// Seen to fail without the pulse: the slowest answer took 7.4 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stands_still_holds_nobody_up() {
     let (mut cluster, world, process, doctor, crowd) = stage("still").await;

@@ -21,8 +21,11 @@ use jiff::SignedDuration;
 use super::load::{Log, at};
 use crate::guarantees::{book, cancel, free_slots};
 
-/// Longest time from the start of the program to its first answer.
-const START: Duration = Duration::from_secs(2);
+/// Longest time from the start of the program to its first answer; more where other tests run beside
+/// this one.
+fn longest_start() -> Duration {
+    Duration::from_secs(if full() { 2 } else { 10 })
+}
 /// Longest life of a process, in milliseconds.
 const LIFE: u64 = 500;
 
@@ -157,7 +160,7 @@ async fn started(world: &World) -> Process {
     })
     .await;
     process.client().send(ListSpecialtiesRequest::default()).await.unwrap();
-    assert!(began.elapsed() <= START, "it took {:?}", began.elapsed());
+    assert!(began.elapsed() <= longest_start(), "it took {:?}", began.elapsed());
     process
 }
 
@@ -194,7 +197,7 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// SEEN
+/// The repeated calls are the guard that counts; see what fails without it in `program::killed`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_has_done_each_thing_once_or_not_at_all() {
     let world = World::start().await;
@@ -233,5 +236,7 @@ async fn a_killed_server_has_done_each_thing_once_or_not_at_all() {
     assert!(uploaded.is_subset(&rows));
     assert_eq!(files_below(&world.app.config.files_dir()), rows);
     audit_is_whole(&world).await;
+    // What the dead had begun is taken over when their leases have run out.
+    world.sql("UPDATE jobs SET lease_until = now() WHERE state = 'running'").await;
     world.finish().await;
 }

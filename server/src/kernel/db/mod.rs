@@ -32,6 +32,10 @@ pub type Pooled<'a> = bb8::PooledConnection<'a, Manager>;
 /// The role that the server acts in: it owns no table, and cannot change audit entries.
 pub const APP_ROLE: &str = "clinicd_app";
 
+/// How long a server that starts waits for a busy database.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two tries.
+const START_PAUSE: Duration = Duration::from_millis(100);
 /// How often a transaction that lost a race is repeated.
 const TRIES: u32 = 4;
 
@@ -78,7 +82,13 @@ impl Db {
             });
             Replica { link: Link::new(url, options, connections, pulse), positions }
         });
-        drop(primary.get().await?);
+        let begun = Instant::now();
+        while let Err(error) = primary.get().await.map(drop) {
+            if begun.elapsed() > START_PATIENCE {
+                return Err(error);
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
         Ok(Self { primary, replica })
     }
 
