@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clinicd_tests::{OwnCluster, Person, Process, World, full};
 
+use super::finish;
 use super::load::Load;
 use crate::port::get;
 
@@ -63,7 +64,7 @@ async fn a_database_that_crashes_under_load_costs_no_booking() {
     }
     log.agrees_with(&world).await;
     assert!(process.terminate().await.success());
-    world.finish().await;
+    finish(world).await;
 }
 
 /// Seen to fail without the pulse: the slowest answer took 7.4 s.
@@ -100,5 +101,5 @@ async fn a_database_that_stands_still_holds_nobody_up() {
     assert!(grown <= 64 * 1024, "{grown} KiB");
     log.agrees_with(&world).await;
     assert!(process.terminate().await.success());
-    world.finish().await;
+    finish(world).await;
 }

@@ -18,6 +18,7 @@ use clinicd_tests::doctors::picture;
 use clinicd_tests::{Person, Process, World, full};
 use jiff::SignedDuration;
 
+use super::finish;
 use super::load::{Log, at};
 use crate::guarantees::{book, cancel, free_slots};
 
@@ -236,7 +237,5 @@ async fn a_killed_server_has_done_each_thing_once_or_not_at_all() {
     assert!(uploaded.is_subset(&rows));
     assert_eq!(files_below(&world.app.config.files_dir()), rows);
     audit_is_whole(&world).await;
-    // What the dead had begun is taken over when their leases have run out.
-    world.sql("UPDATE jobs SET lease_until = now() WHERE state = 'running'").await;
-    world.finish().await;
+    finish(world).await;
 }
