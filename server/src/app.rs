@@ -68,7 +68,8 @@ impl App {
         database_url: &str,
         subscriptions: Vec<(&'static str, Subscriber)>,
     ) -> Result<Self> {
-        let db = Db::connect(database_url, config.database_connections).await?;
+        let replica = config.read_database_url.as_ref().map(|url| url.0.as_str());
+        let db = Db::connect(database_url, replica, config.database_connections).await?;
         let clock = Clock::default();
         let ids = Ids::new(clock.clone());
         let create = config.env == Environment::Development;

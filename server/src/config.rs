@@ -73,10 +73,14 @@ pub struct Config {
     pub fonts_dir: Option<PathBuf>,
     /// An outside PostgreSQL, whose user may act as `clinicd_app`. `DATABASE_URL`.
     pub database_url: Option<Secret>,
+    /// A streaming standby of that database, for what may be up to ten seconds old: the search of
+    /// the directory. `CLINICD_READ_DATABASE_URL`.
+    pub read_database_url: Option<Secret>,
     /// The owner of the tables, for migrations; `database_url` unless set.
     /// `CLINICD_MIGRATION_DATABASE_URL`.
     pub migration_database_url: Option<Secret>,
-    /// Connections of this process to the database. `CLINICD_DATABASE_CONNECTIONS`.
+    /// Connections of this process to the database, and as many to its standby; two more listen and
+    /// look whether it answers. `CLINICD_DATABASE_CONNECTIONS`.
     pub database_connections: u32,
     /// Whether this process runs jobs and schedules; one process of an installation has to, or
     /// `clinicd worker`. `CLINICD_WORKER`.
@@ -124,6 +128,7 @@ impl Default for Config {
             audit_dir: None,
             fonts_dir: None,
             database_url: None,
+            read_database_url: None,
             migration_database_url: None,
             database_connections: 16,
             worker: true,
@@ -208,9 +213,15 @@ impl Config {
             self.database_url.is_some(),
             "set DATABASE_URL: the embedded database is for development",
         );
+        let is_private =
+            |url: &Option<Secret>| url.as_ref().is_none_or(|url| tls::is_private(&url.0));
         need(
-            self.database_url.as_ref().is_none_or(|url| tls::is_private(&url.0)),
+            is_private(&self.database_url),
             "DATABASE_URL must have sslmode=require, or lead to a unix socket",
+        );
+        need(
+            is_private(&self.read_database_url),
+            "CLINICD_READ_DATABASE_URL must have sslmode=require, or lead to a unix socket",
         );
         need(self.keys_dir.is_some(), "set CLINICD_KEYS_DIR: generated keys are for development");
         need(self.smtp.is_some(), "set CLINICD_SMTP__HOST …: the mail outbox is for development");

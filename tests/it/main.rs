@@ -7,6 +7,7 @@ mod clinic_day;
 mod contract;
 mod guarantees;
 mod load;
+mod outages;
 mod port;
 mod program;
 mod rooms;

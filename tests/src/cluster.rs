@@ -15,9 +15,6 @@ const VARIABLE: &str = "TEST_DATABASE_URL";
 /// Advisory lock of whoever makes a template.
 const LOCK: i64 = 0x7465_6d70;
 
-/// Name of a database that goes with its cluster.
-const OWN: &str = "own";
-
 /// The PostgreSQL of this run.
 struct Cluster {
     /// URL of the maintenance database, as superuser.
@@ -114,9 +111,9 @@ async fn run(client: &Client, sql: &str) -> Result<Vec<Vec<String>>, tokio_postg
         .collect())
 }
 
-/// Runs SQL as superuser on the maintenance database.
-async fn administer(sql: &str) {
-    let client = connect(&cluster().await.url).await;
+/// Runs SQL as superuser on the maintenance database of a cluster.
+async fn administer(maintenance: &str, sql: &str) {
+    let client = connect(maintenance).await;
     run(&client, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
 }
 
@@ -157,6 +154,11 @@ fn hash_of_migrations() -> String {
     hex::encode(&sha256(text.as_bytes())[..8])
 }
 
+/// Runs SQL on any database; the rows as text.
+pub async fn sql(url: &str, sql: &str) -> Vec<Vec<String>> {
+    run(&connect(url).await, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+}
+
 /// The database of one test.
 #[derive(Debug)]
 pub struct TestDatabase {
@@ -164,6 +166,8 @@ pub struct TestDatabase {
     pub name: String,
     /// Its URL, as its owner.
     pub url: String,
+    /// URL of the maintenance database of its cluster; none when it goes with its cluster.
+    maintenance: Option<String>,
 }
 
 impl TestDatabase {
@@ -181,15 +185,26 @@ impl TestDatabase {
     /// A migrated database that a test has made itself, on a cluster of its own.
     pub async fn on_own_cluster(url: String) -> Self {
         migrate::run(&url).await.unwrap_or_else(|error| panic!("{error}"));
-        Self { name: OWN.to_owned(), url }
+        Self { name: "own".to_owned(), url, maintenance: None }
     }
 
     async fn create(how: &str) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("t_{}_{number}", std::process::id());
-        administer(&format!("CREATE DATABASE {name} {how}")).await;
-        let url = with_database(&cluster().await.url, &name);
-        Self { name, url }
+        let maintenance = cluster().await.url.clone();
+        administer(&maintenance, &format!("CREATE DATABASE {name} {how}")).await;
+        let url = with_database(&maintenance, &name);
+        Self { name, url, maintenance: Some(maintenance) }
+    }
+
+    /// A migrated database of another cluster, whose maintenance database this is.
+    pub async fn of(maintenance: &str) -> Self {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("o_{}_{number}", std::process::id());
+        administer(maintenance, &format!("CREATE DATABASE {name}")).await;
+        let url = with_database(maintenance, &name);
+        migrate::run(&url).await.unwrap_or_else(|error| panic!("{error}"));
+        Self { name, url, maintenance: Some(maintenance.to_owned()) }
     }
 
     /// Runs SQL as the owner, and returns the rows as text; `NULL` is empty.
@@ -207,9 +222,8 @@ impl TestDatabase {
 
     /// Drops it, whoever is still connected.
     pub async fn drop(self) {
-        if self.name == OWN {
-            return;
-        }
-        administer(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await;
+        let Some(maintenance) = self.maintenance else { return };
+        let drop = format!("DROP DATABASE {} WITH (FORCE)", self.name);
+        administer(&maintenance, &drop).await;
     }
 }

@@ -26,20 +26,22 @@ pub mod crowd;
 pub mod doctors;
 pub mod expect;
 pub mod mail;
+pub mod own_cluster;
 pub mod people;
 pub mod process;
 pub mod tap;
 pub mod wire;
 pub mod world;
 
-/// Whether the tests are to run in their full length: `CLINICD_TESTS=full`.
-#[must_use]
-pub fn full() -> bool {
-    std::env::var("CLINICD_TESTS").is_ok_and(|value| value == "full")
-}
-
 pub use clinicd_sdk::Code;
 pub use expect::{eventually, refused};
+pub use own_cluster::OwnCluster;
 pub use people::Person;
 pub use process::Process;
 pub use world::World;
+
+/// Whether the long tests run in their full form, which takes minutes: `CLINICD_TESTS=full`.
+#[must_use]
+pub fn full() -> bool {
+    std::env::var("CLINICD_TESTS").is_ok_and(|form| form == "full")
+}

@@ -51,7 +51,7 @@ pub struct World {
     pub(crate) people: AtomicU32,
     url: String,
     database: Option<TestDatabase>,
-    tap: Tap,
+    tap: Option<Tap>,
     dir: PathBuf,
     /// Every application in this process, and the servers that run them.
     servers: Mutex<Vec<(App, Running)>>,
@@ -85,32 +85,43 @@ impl World {
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let database = TestDatabase::migrated().await;
         let tap = Tap::open(&database.url).await;
-        let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
-        // What a failed test of an earlier process with this number has left.
-        let _ = std::fs::remove_dir_all(&dir);
+        let dir = folder_of(&database);
         let data_dir = dir.join("first");
-        Self::start_on(database, dir, &data_dir, change).await
+        Self::open(database, Some(tap), dir, &data_dir, change).await
+    }
+
+    /// A server on this database.
+    pub async fn start_on(database: TestDatabase, change: impl FnOnce(&mut Config)) -> Self {
+        let dir = folder_of(&database);
+        let data_dir = dir.join("first");
+        Self::open(database, None, dir, &data_dir, change).await
     }
 
     /// A server on this database with this data directory. The folder goes with the world.
-    pub async fn start_on(
+    pub async fn start_in(database: TestDatabase, dir: PathBuf, data_dir: &Path) -> Self {
+        Self::open(database, None, dir, data_dir, |_| {}).await
+    }
+
+    async fn open(
         database: TestDatabase,
+        tap: Option<Tap>,
         dir: PathBuf,
         data_dir: &Path,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        let url = tap.as_ref().map_or(&database.url, |tap| &tap.url).clone();
         let data_dir = DataDir::open(data_dir).unwrap().path().to_owned();
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: data_dir.clone(),
-            database_url: Some(Secret(tap.url.clone())),
+            database_url: Some(Secret(url.clone())),
             database_connections: CONNECTIONS,
             passwords: CHEAP,
             limits: patient(),
             ..Config::default()
         };
         change(&mut config);
-        let (app, running) = serve(config, &tap.url).await;
+        let (app, running) = serve(config, &url).await;
         Self {
             app: app.clone(),
             superuser: OnceCell::new(),
@@ -174,7 +185,7 @@ impl World {
     /// The database as the servers reach it, see [`tap`](crate::tap).
     #[must_use]
     pub fn tapped_url(&self) -> &str {
-        &self.tap.url
+        self.tap.as_ref().map_or_else(|| self.database_url(), |tap| &tap.url)
     }
 
     fn database(&self) -> &TestDatabase {
@@ -264,7 +275,8 @@ impl World {
     /// needed; then servers, database and folders go.
     pub async fn finish(mut self) {
         self.settle().await;
-        assert_eq!(self.tap.faults(), [""; 0], "statements that are not kept");
+        let faults = self.tap.as_ref().map(Tap::faults).unwrap_or_default();
+        assert_eq!(faults, [""; 0], "statements that are not kept");
         let servers = std::mem::take(&mut *self.servers.lock().unwrap());
         for (app, _) in &servers {
             app.stop.cancel();
@@ -277,6 +289,13 @@ impl World {
         }
         std::fs::remove_dir_all(&self.dir).unwrap();
     }
+}
+
+/// The folder of a world; what a failed test of an earlier process with this number has left goes.
+fn folder_of(database: &TestDatabase) -> PathBuf {
+    let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
+    let _ = std::fs::remove_dir_all(&dir);
+    dir
 }
 
 async fn serve(config: Config, database_url: &str) -> (App, Running) {

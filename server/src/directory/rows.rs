@@ -75,9 +75,9 @@ statement! {
          JOIN accounts a ON a.id = d.id AND a.state = 'active' WHERE d.id = $1"
     );
 
-    /// How alike a word and a text must be, until the transaction ends.
+    /// How alike a word and a text must be, for [`LikeWords`] on this connection.
     SetLikeness { likeness: &'static str },
-    "SELECT set_config('pg_trgm.word_similarity_threshold', $1, true)";
+    "SELECT set_config('pg_trgm.word_similarity_threshold', $1, false)";
 
     /// For each word, by its number from 1, the words of doctors that are most like it.
     LikeWords { words: List<String> } -> (BigInt, Text),
@@ -92,8 +92,7 @@ pub(super) async fn find(conn: &mut Conn, id: DoctorId) -> Result<Option<PublicR
     Ok(FindPublic { id }.get_result(conn).await.optional()?)
 }
 
-/// What each word may have been meant to be, of words that are at least this alike (0 to 1). In a
-/// transaction, for which the likeness is set.
+/// What each word may have been meant to be, of words that are at least this alike (0 to 1).
 pub(super) async fn meant(
     conn: &mut Conn,
     words: &[String],

@@ -48,34 +48,41 @@ pub(super) async fn search(
         after: page.after.map(|(_, score, id)| (score, id)),
         limit: page.limit + 1,
     };
-    let (rows, level) = find(app, search, &words, page.after.map(|(level, ..)| level)).await?;
-    let (rows, next_page_token) = page.close(rows, |(row, score)| (level, *score, row.id))?;
-    let rows = rows.into_iter().map(|(row, _)| row).collect();
-    Ok(pb::SearchDoctorsResponse { hits: hits(app, rows).await?, next_page_token })
+    let (page, search, words) = (&page, &search, &words);
+    app.db
+        .read_stale(async move |conn: &mut Conn| {
+            let level_before = page.after.map(|(level, ..)| level);
+            let (rows, level) = find(conn, search.clone(), words, level_before).await?;
+            let (rows, next_page_token) =
+                page.close(rows, |(row, score)| (level, *score, row.id))?;
+            let rows = rows.into_iter().map(|(row, _)| row).collect();
+            Ok(pb::SearchDoctorsResponse { hits: hits(app, conn, rows).await?, next_page_token })
+        })
+        .await
 }
 
 /// The rows, and how many times the likeness was lowered to find them. A further page goes on as
 /// the page before has found its rows.
 async fn find(
-    app: &App,
+    conn: &mut Conn,
     mut search: Search,
     words: &[String],
     level_before: Option<usize>,
 ) -> Result<(Vec<(PublicRow, i32)>, usize)> {
     if words.is_empty() {
-        return Ok((search.run(&mut *app.db.read().await?).await?, 0));
+        return Ok((search.run(conn).await?, 0));
     }
     let levels = match level_before {
         Some(level) => level..=level,
         None => 0..=LIKENESS.len(),
     };
     for level in levels {
-        let terms = terms(app, words, level).await?;
+        let terms = terms(conn, words, level).await?;
         if level > 0 && terms.iter().all(|term| term.meant.is_empty()) {
             continue;
         }
         search.queries = Some(Queries::new(&terms));
-        let rows = search.run(&mut *app.db.read().await?).await?;
+        let rows = search.run(conn).await?;
         if !rows.is_empty() {
             return Ok((rows, level));
         }
@@ -84,23 +91,21 @@ async fn find(
 }
 
 /// The words as typed on level 0, with what they may have been meant to be on the others.
-async fn terms(app: &App, words: &[String], level: usize) -> Result<Vec<Term>> {
+async fn terms(conn: &mut Conn, words: &[String], level: usize) -> Result<Vec<Term>> {
     let Some(likeness) = level.checked_sub(1).and_then(|at| LIKENESS.get(at)) else {
         let typed = |word: &String| Term { typed: word.clone(), meant: Vec::new() };
         return Ok(words.iter().map(typed).collect());
     };
-    let meant = async move |conn: &mut Conn| rows::meant(conn, words, likeness).await;
-    app.db.transaction(meant).await
+    rows::meant(conn, words, likeness).await
 }
 
-async fn hits(app: &App, rows: Vec<PublicRow>) -> Result<Vec<pb::DoctorHit>> {
+async fn hits(app: &App, conn: &mut Conn, rows: Vec<PublicRow>) -> Result<Vec<pb::DoctorHit>> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
     let doctors: Vec<DoctorId> = rows.iter().map(|row| row.id).collect();
-    let mut conn = app.db.read().await?;
-    let mut fees = profiles::public_fees(&mut conn, &doctors).await?;
-    let mut slots = appointments::next_free_slots(app, &mut conn, &doctors).await?;
+    let mut fees = profiles::public_fees(conn, &doctors).await?;
+    let mut slots = appointments::next_free_slots(app, conn, &doctors).await?;
     Ok(rows
         .into_iter()
         .map(|row| pb::DoctorHit {

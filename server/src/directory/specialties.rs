@@ -39,9 +39,12 @@ pub(super) async fn list(
         page_token: &page_token,
         bound_to: &[&filter.encode_to_vec()],
     })?;
-    let mut conn = app.db.read().await?;
     let query = SpecialtiesAfter { text, after: page.after.clone(), limit: page.limit + 1 };
-    let rows: Vec<(String, String)> = query.get_results(&mut conn).await?;
+    let query = &query;
+    let rows: Vec<(String, String)> = app
+        .db
+        .read_stale(async move |conn: &mut Conn| Ok(query.clone().get_results(conn).await?))
+        .await?;
     let (rows, next_page_token) = page.close(rows, |(_, name)| name.clone())?;
     let specialties = rows.into_iter().map(|(code, name)| pb::Specialty { code, name }).collect();
     Ok(pb::ListSpecialtiesResponse { specialties, next_page_token })

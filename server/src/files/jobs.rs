@@ -20,7 +20,8 @@ const GRACE_SECONDS: i64 = 3_600;
 /// Rows per round.
 const BATCH: i64 = 200;
 
-/// Removes lapsed uploads with their parts, and objects that belong to no file.
+/// Removes lapsed uploads with their parts, objects that belong to no file, and what was left half
+/// written.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Sweep {}
 
@@ -39,6 +40,7 @@ impl Job for Sweep {
         let before = app.clock.now().plus_seconds(-GRACE_SECONDS);
         while sweep_uploads(&app, before).await? {}
         while sweep_objects(&app, before).await? {}
+        app.ports.files.sweep(before).await.map_err(store_failed)?;
         Ok(())
     }
 }

@@ -242,8 +242,10 @@ impl From<DieselError> for Error {
         let mut error = match &source {
             DieselError::DatabaseError(kind, info) => {
                 let reason = match kind {
+                    // The last one is of a primary that has become a standby.
                     DatabaseErrorKind::UnableToSendCommand
-                    | DatabaseErrorKind::ClosedConnection => Reason::Unavailable,
+                    | DatabaseErrorKind::ClosedConnection
+                    | DatabaseErrorKind::ReadOnlyTransaction => Reason::Unavailable,
                     DatabaseErrorKind::Unknown if is_away(info.message()) => Reason::Unavailable,
                     _ => Reason::Internal,
                 };
@@ -253,7 +255,10 @@ impl From<DieselError> for Error {
                     || info.message() == "deadlock detected";
                 error
             }
-            DieselError::BrokenTransactionManager => Self::of(Reason::Unavailable),
+            // Also of a COMMIT: whether it counts, the repeated call will find out.
+            DieselError::BrokenTransactionManager | DieselError::RollbackErrorOnCommit { .. } => {
+                Self::of(Reason::Unavailable)
+            }
             _ => Self::of(Reason::Internal),
         };
         if error.reason == Reason::Unavailable {

@@ -134,7 +134,7 @@ impl<K: Serialize> PageStart<K> {
     /// Cuts the surplus row off and makes the token of the next page, empty at the end of the
     /// list. `rows` are up to `limit + 1` in the list's order.
     pub fn close<R>(
-        self,
+        &self,
         mut rows: Vec<R>,
         key: impl Fn(&R) -> K,
     ) -> Result<(Vec<R>, String), PageError> {

@@ -12,16 +12,16 @@ use clinicd_sdk::proto::appointments::v1::{
 use clinicd_sdk::proto::prost_types::Timestamp;
 use clinicd_sdk::{Client, Error};
 use clinicd_tests::doctors::ZONE;
-use clinicd_tests::{Code, Person, Process, World, refused};
+use clinicd_tests::{Code, World, refused};
 
 use super::{at_once, book, cancel, free_slots, rules};
 
 /// Patients who want the same thing.
 const CROWD: usize = 50;
 /// Connections of a server with room for a crowd to meet in the database.
-const CONNECTIONS: u32 = 20;
+pub(super) const CONNECTIONS: u32 = 20;
 
-type Booked = Result<BookAppointmentResponse, Error>;
+pub(super) type Booked = Result<BookAppointmentResponse, Error>;
 
 async fn world() -> World {
     World::start_with(|config| config.database_connections = CONNECTIONS).await
@@ -29,7 +29,7 @@ async fn world() -> World {
 
 /// Pairs of live appointments that take the same time of a doctor, buffers included, or of a
 /// patient.
-async fn overlaps(world: &World) -> Vec<Vec<String>> {
+pub(super) async fn overlaps(world: &World) -> Vec<Vec<String>> {
     world
         .sql(
             "SELECT a.id, b.id FROM appointments a JOIN appointments b ON a.id < b.id \
@@ -43,13 +43,13 @@ async fn overlaps(world: &World) -> Vec<Vec<String>> {
         .await
 }
 
-async fn live(world: &World) -> usize {
+pub(super) async fn live(world: &World) -> usize {
     let live = "SELECT id FROM appointments WHERE state IN ('booked', 'in_consultation')";
     world.sql(live).await.len()
 }
 
 /// How often each thing came out: `BOOKED`, or the reason of a refusal.
-fn outcomes(answers: Vec<Booked>) -> BTreeMap<String, usize> {
+pub(super) fn outcomes(answers: Vec<Booked>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for answer in answers {
         let outcome = match answer {
@@ -65,11 +65,11 @@ fn outcomes(answers: Vec<Booked>) -> BTreeMap<String, usize> {
     counts
 }
 
-fn counts<const N: usize>(counts: [(&str, usize); N]) -> BTreeMap<String, usize> {
+pub(super) fn counts<const N: usize>(counts: [(&str, usize); N]) -> BTreeMap<String, usize> {
     counts.map(|(outcome, count)| (outcome.to_owned(), count)).into()
 }
 
-async fn send_all(
+pub(super) async fn send_all(
     wishes: impl IntoIterator<Item = (Client, BookAppointmentRequest)>,
 ) -> Vec<Booked> {
     at_once(wishes.into_iter().map(|(client, wish)| async move { client.send(wish).await })).await
@@ -93,32 +93,6 @@ async fn of_fifty_who_want_one_slot_one_gets_it_and_fifty_slots_have_fifty_winne
         crowd.iter().zip(&slots).map(|(one, slot)| (one.client.clone(), book(&doctor.id, *slot)));
     assert_eq!(outcomes(send_all(wishes).await), counts([("BOOKED", CROWD)]));
     assert_eq!((live(&world).await, overlaps(&world).await), (1 + CROWD, vec![]));
-    world.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_fifty_at_two_processes_one_gets_the_slot() {
-    let world = World::start().await;
-    let doctor = world.doctor().await;
-    let crowd = world.crowd(CROWD).await;
-    let (one, other) = tokio::join!(Process::start(&world), Process::start(&world));
-    let slots = free_slots(&world, &doctor.id, 2, 2).await;
-    let at = |number: usize, person: &Person| {
-        let process = if number.is_multiple_of(2) { &one } else { &other };
-        let tokens = person.client.tokens().unwrap();
-        process.client().with_tokens(person.id.clone(), tokens).unwrap()
-    };
-    let clients: Vec<Client> =
-        crowd.iter().enumerate().map(|(number, person)| at(number, person)).collect();
-    for slot in &slots[..3] {
-        let wishes = clients.iter().map(|client| (client.clone(), book(&doctor.id, *slot)));
-        assert_eq!(
-            outcomes(send_all(wishes).await),
-            counts([("BOOKED", 1), ("SLOT_TAKEN", CROWD - 1)])
-        );
-    }
-    assert_eq!((live(&world).await, overlaps(&world).await), (3, vec![]));
-    assert!(one.terminate().await.success() && other.terminate().await.success());
     world.finish().await;
 }
 
@@ -250,7 +224,7 @@ async fn a_slot_that_is_given_up_gets_one_new_owner() {
 }
 
 /// Tries to get the slot until somebody has got it.
-async fn hunt(
+pub(super) async fn hunt(
     client: &Client,
     doctor: &str,
     slot: Timestamp,

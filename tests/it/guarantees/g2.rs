@@ -140,8 +140,8 @@ impl Trial<'_> {
     }
 }
 
-/// With a call of `audit::record` taken away this test fails at that method, which the access
-/// layer then holds back; with the layer's own check gone too, for the missing entry.
+/// Seen to fail without `audit::record` in `GetNote`: the access layer held the answer back
+/// (`INTERNAL`); with the layer's own check gone as well: it came although nothing could be logged.
 #[tokio::test(flavor = "multi_thread")]
 async fn medical_data_leaves_with_an_entry_or_not_at_all() {
     let world = World::start().await;

@@ -11,13 +11,16 @@ use clinicd_sdk::{Client, Error};
 use clinicd_server::kernel::access::rules::Rules;
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::world::Replica;
-use clinicd_tests::{Code, Person, World, refused};
+use clinicd_tests::{Code, Person, Process, World, full, refused};
 
 use super::{at_once, book, cancel, contents, free_slots};
 use crate::contract::methods;
 
 /// Copies of a call that are sent at the same moment.
-const COPIES: usize = 10;
+fn copies() -> usize {
+    if full() { 50 } else { 10 }
+}
+
 /// Changing methods that carry no `request_id`: repeated bytes are skipped.
 const REPEATABLE: [&str; 1] = ["/clinicd.files.v1.FileService/UploadChunk"];
 
@@ -38,6 +41,10 @@ struct Trial {
 impl Trial {
     async fn start() -> Self {
         let world = World::start().await;
+        if full() {
+            // A process that starts makes one where there is none.
+            world.superuser().await;
+        }
         let second = world.second_server().await;
         let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
         Self { world, second, rules, tried: BTreeSet::new() }
@@ -69,7 +76,7 @@ impl Trial {
         let id = request.request_id_mut().unwrap();
         *id = self.world.app.ids.next().to_string();
         let before = contents(&self.world).await;
-        let answers = at_once((0..COPIES).map(|_| {
+        let answers = at_once((0..copies()).map(|_| {
             let (client, request) = (by.here.clone(), request.clone());
             async move { client.send(request).await }
         }));
@@ -83,6 +90,9 @@ impl Trial {
 
         for client in [&by.here, &by.there] {
             answers.push(client.send(request.clone()).await.unwrap());
+        }
+        if full() {
+            answers.push(self.answer_of_a_new_process(by, request.clone()).await);
         }
         for answer in answers {
             assert_eq!(answer, first, "{}", R::PATH);
@@ -102,13 +112,25 @@ impl Trial {
         first
     }
 
+    /// What a server says that was started after the call.
+    async fn answer_of_a_new_process<R: Unary>(&self, by: &Actor, request: R) -> R::Response {
+        let process = Process::start(&self.world).await;
+        let mut client = process.client();
+        if let (Some(account), Some(tokens)) = (by.here.account_id(), by.here.tokens()) {
+            client = client.with_tokens(account.to_owned(), tokens).unwrap();
+        }
+        let answer = client.send(request).await.unwrap();
+        assert!(process.terminate().await.success());
+        answer
+    }
+
     /// What comes besides: the stored answer, and for medical data an entry of every call.
     fn expected<R: Rpc>(&self, effects: &[(&str, i64)]) -> BTreeMap<String, i64> {
         let mut expected: BTreeMap<String, i64> =
             effects.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect();
         expected.insert("stored_answers".to_owned(), 1);
         if self.rules.get(R::PATH).unwrap().medical {
-            expected.insert("audit_entries".to_owned(), i64::try_from(COPIES).unwrap());
+            expected.insert("audit_entries".to_owned(), i64::try_from(copies()).unwrap());
         }
         expected
     }
@@ -118,7 +140,7 @@ impl Trial {
         let request = SignOutRequest { request_id: self.world.app.ids.next().to_string() };
         client.send(request.clone()).await.unwrap();
         let after = effect_of(&contents(&self.world).await);
-        let repeated = at_once((0..COPIES).map(|_| {
+        let repeated = at_once((0..copies()).map(|_| {
             let (client, request) = (client.clone(), request.clone());
             async move { client.send(request).await }
         }));
@@ -210,7 +232,12 @@ async fn fifty_copies_of_a_call_are_one_call() {
     asha.client.send(cancel(&answers[0])).await.unwrap();
     let ravis = ravi.client.send(wish.clone()).await.unwrap().appointment.unwrap();
     assert_eq!(ravis.patient_id, ravi.id);
-    // The first answer is what it was, whatever came later.
+    // The first answer is what it was, whatever came later, and whoever has started since.
+    assert_eq!(there.send(wish.clone()).await.unwrap().appointment.unwrap(), answers[0]);
+    let restarted = Process::start(&world).await;
+    let tokens = asha.client.tokens().unwrap();
+    let there = restarted.client().with_tokens(asha.id.clone(), tokens).unwrap();
     assert_eq!(there.send(wish).await.unwrap().appointment.unwrap(), answers[0]);
+    assert!(restarted.terminate().await.success());
     world.finish().await;
 }

@@ -5,6 +5,7 @@ mod g1;
 mod g2;
 mod g3;
 mod g4;
+mod races;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use jiff::ToSpan as _;
 use tokio::sync::Barrier;
 
 /// Begins all of these at the same moment, each in a task of its own.
-async fn at_once<T, F>(calls: impl IntoIterator<Item = F>) -> Vec<T>
+pub(crate) async fn at_once<T, F>(calls: impl IntoIterator<Item = F>) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -44,7 +45,12 @@ where
 }
 
 /// The free slots of the doctor's days from `first` to `last`, counted from today.
-async fn free_slots(world: &World, doctor: &str, first: i64, last: i64) -> Vec<Timestamp> {
+pub(crate) async fn free_slots(
+    world: &World,
+    doctor: &str,
+    first: i64,
+    last: i64,
+) -> Vec<Timestamp> {
     let today = world.app.clock.now().timestamp().in_tz(ZONE).unwrap().date();
     let day = |days: i64| {
         let day = today + days.days();
@@ -61,7 +67,7 @@ async fn free_slots(world: &World, doctor: &str, first: i64, last: i64) -> Vec<T
 }
 
 /// A booking by the patient who sends it.
-fn book(doctor: &str, start: Timestamp) -> BookAppointmentRequest {
+pub(crate) fn book(doctor: &str, start: Timestamp) -> BookAppointmentRequest {
     BookAppointmentRequest {
         doctor_id: doctor.to_owned(),
         mode: ConsultationMode::Video.into(),
@@ -70,7 +76,7 @@ fn book(doctor: &str, start: Timestamp) -> BookAppointmentRequest {
     }
 }
 
-fn cancel(appointment: &Appointment) -> CancelAppointmentRequest {
+pub(crate) fn cancel(appointment: &Appointment) -> CancelAppointmentRequest {
     CancelAppointmentRequest {
         appointment_id: appointment.id.clone(),
         etag: appointment.etag.clone(),

@@ -53,7 +53,7 @@ async fn world_in(place: &Place) -> (World, Cluster) {
     let database = TestDatabase::on_own_cluster(cluster.url("clinicd", "postgres")).await;
     let folder = place.dir.join("world");
     fs::create_dir(&folder).unwrap();
-    let world = World::start_on(database, folder, &data, |_| {}).await;
+    let world = World::start_in(database, folder, &data).await;
     (world, cluster)
 }
 

@@ -2,6 +2,7 @@
 
 mod backup;
 mod commands;
+mod killed;
 mod logs;
 mod metrics;
 mod settings;

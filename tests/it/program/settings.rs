@@ -116,7 +116,9 @@ fn production_names_everything_that_is_missing_at_once() {
     run(with(&[])).well();
     for plaintext in ["", "?sslmode=disable", "?sslmode=prefer"] {
         let url = format!("postgresql://clinic@db.example/clinic{plaintext}");
-        run(with(&[("DATABASE_URL", &url)])).refused(&["sslmode=require"]);
+        for name in ["DATABASE_URL", "CLINICD_READ_DATABASE_URL"] {
+            run(with(&[(name, &url)])).refused(&[&format!("{name} must"), "sslmode=require"]);
+        }
     }
     run(with(&[("DATABASE_URL", "postgresql://clinic@%2Frun%2Fpg/clinic")])).well();
     run(with(&[("CLINICD_PUBLIC_URL", "http://clinic.example")])).refused(&["https://"]);

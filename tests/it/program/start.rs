@@ -22,7 +22,7 @@ use super::{Ended, Place, Server, processes_of, run, run_with};
 use crate::port::{get, hold};
 
 /// Signs the first superuser in, with what its file says.
-async fn first_login(server: &Server, data: &Path) -> Client {
+pub(super) async fn first_login(server: &Server, data: &Path) -> Client {
     let text = std::fs::read_to_string(data.join("first-login.txt")).unwrap();
     let value = |key: &str| {
         text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("{text}"))
@@ -30,7 +30,7 @@ async fn first_login(server: &Server, data: &Path) -> Client {
     server.client().sign_in(value("email: "), value("password: ")).await.unwrap()
 }
 
-async fn users(client: &Client) -> Result<Vec<String>, Error> {
+pub(super) async fn users(client: &Client) -> Result<Vec<String>, Error> {
     let users = client.all(ListUsersRequest { page_size: 25, ..Default::default() }).await?;
     Ok(users.into_iter().map(|user| user.email).collect())
 }

@@ -89,6 +89,7 @@ async fn each_state_allows_its_steps_and_no_others() {
     world.finish().await;
 }
 
+/// Seen to fail without the version in `TakeStep`: both steps were taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_steps_at_once_one_is_taken() {
     let world = World::start().await;

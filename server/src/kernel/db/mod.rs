@@ -1,8 +1,11 @@
-//! The database: a pool, and the only way to a transaction.
+//! The database: connections to it and to its standby, and the only way to a transaction.
 
 pub mod embedded;
+mod link;
 pub mod listen;
 pub mod migrate;
+mod pulse;
+pub mod replica;
 pub mod statement;
 pub mod tls;
 
@@ -12,14 +15,17 @@ use std::time::Duration;
 use diesel::pg::Pg;
 use diesel::query_builder::{QueryFragment, QueryId};
 use diesel::sql_types;
-use diesel_async::pooled_connection::{
-    AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod, bb8,
-};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use futures_util::FutureExt;
 use metrics::{counter, gauge};
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::Code;
 
+pub use self::link::Manager;
+
+use self::link::Link;
+use self::pulse::{Pulse, Question};
+use self::replica::Positions;
 use super::error::{Error, Result};
 use super::jobs::announce;
 use crate::statement;
@@ -28,13 +34,15 @@ use crate::statement;
 pub type Conn = AsyncPgConnection;
 
 /// A connection that returns to the pool when dropped.
-pub type Pooled<'a> = bb8::PooledConnection<'a, AsyncPgConnection>;
+pub type Pooled<'a> = bb8::PooledConnection<'a, Manager>;
 
 /// The role that the server acts in: it owns no table, and cannot change audit entries.
 pub const APP_ROLE: &str = "clinicd_app";
 
-/// How long a call waits for a connection before it is told to come back.
-const POOL_WAIT: Duration = Duration::from_secs(1);
+/// How long a server that starts waits for a busy database.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause between two tries.
+const START_PAUSE: Duration = Duration::from_millis(100);
 /// How often a transaction that lost a race is repeated.
 const TRIES: u32 = 4;
 
@@ -48,42 +56,55 @@ statement! {
     "SELECT current_setting('lc_messages')";
 }
 
-/// The pool. Cheap to clone.
-#[derive(Clone)]
+/// The database, and a standby of it if there is one. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Db {
-    pool: bb8::Pool<AsyncPgConnection>,
+    primary: Link,
+    replica: Option<Replica>,
     /// Told after commits that may have written jobs.
     jobs_committed: watch::Sender<()>,
 }
 
-impl std::fmt::Debug for Db {
+/// A standby, and what is known of its state.
+#[derive(Clone)]
+struct Replica {
+    link: Link,
+    positions: Positions,
+}
+
+impl std::fmt::Debug for Replica {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Db").field("state", &self.pool.state()).finish_non_exhaustive()
+        self.link.fmt(f)
     }
 }
 
 impl Db {
-    /// Opens a pool of up to `connections` connections that act as [`APP_ROLE`].
-    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let mut config = ManagerConfig::<AsyncPgConnection>::default();
-        // A test of each connection on checkout costs a third of the throughput; a broken one is
-        // noticed by its first statement and dropped.
-        config.recycling_method = RecyclingMethod::Fast;
-        config.custom_setup = Box::new(|url| {
-            let url = url.to_owned();
-            async move { tls::connect(&url, &format!("{SESSION_OPTIONS} -c role={APP_ROLE}")).await }
-                .boxed()
+    /// Opens a pool of up to `connections` connections that act as [`APP_ROLE`], and another one
+    /// to a streaming standby. The standby may come and go; the database itself must be there.
+    pub async fn connect(url: &str, replica: Option<&str>, connections: u32) -> Result<Self> {
+        let options = format!("{SESSION_OPTIONS} -c role={APP_ROLE}");
+        let positions = Positions::default();
+        let (written, replayed) = (positions.clone(), positions.clone());
+        let question = if replica.is_some() { Question::Written } else { Question::Life };
+        let pulse = Pulse::start("primary", url, question, move |at, position| {
+            written.written(at, position);
         });
-        let manager = AsyncDieselConnectionManager::new_with_config(url, config);
-        let pool = bb8::Pool::builder()
-            .max_size(connections)
-            .min_idle(1)
-            .test_on_check_out(false)
-            .connection_timeout(POOL_WAIT)
-            .build(manager)
-            .await
-            .map_err(|source| Error::unavailable().caused_by(source))?;
-        let db = Self { pool, jobs_committed: watch::Sender::new(()) };
+        let primary = Link::new(url, options.clone(), connections, pulse);
+        let replica = replica.map(|url| {
+            let options = format!("{options} -c default_transaction_read_only=on");
+            let pulse = Pulse::start("replica", url, Question::Replayed, move |_, position| {
+                replayed.replayed(position);
+            });
+            Replica { link: Link::new(url, options, connections, pulse), positions }
+        });
+        let begun = Instant::now();
+        while let Err(error) = primary.get().await.map(drop) {
+            if begun.elapsed() > START_PATIENCE {
+                return Err(error);
+            }
+            tokio::time::sleep(START_PAUSE).await;
+        }
+        let db = Self { primary, replica, jobs_committed: watch::Sender::new(()) };
         db.check_language().await?;
         Ok(db)
     }
@@ -105,14 +126,41 @@ impl Db {
         Ok(())
     }
 
-    /// A connection for reads that need no transaction.
+    /// A connection for reads that need no transaction. While the database does not answer this is
+    /// refused at once.
     pub async fn read(&self) -> Result<Pooled<'_>> {
-        self.pool.get().await.map_err(|source| Error::unavailable().caused_by(source))
+        self.primary.get().await
+    }
+
+    /// Runs a read that may show what was true up to [`replica::MOST_STALENESS`] ago: on the standby
+    /// when there is one that is not older, else, or when the standby fails, on the database itself.
+    pub async fn read_stale<R, F>(&self, work: F) -> Result<R>
+    where
+        R: Send,
+        for<'r> F: AsyncFnOnce(&'r mut Conn) -> Result<R> + Work<'r, R> + Clone + Send,
+    {
+        if let Some(replica) = self.fresh_replica()
+            && let Ok(mut conn) = replica.get().await
+        {
+            match work.clone()(&mut conn).await {
+                Err(error) if matches!(error.code(), Code::Unavailable | Code::Internal) => {
+                    tracing::warn!(error = %error, "the standby failed; asking the primary");
+                }
+                result => return result,
+            }
+        }
+        work(&mut *self.read().await?).await
+    }
+
+    fn fresh_replica(&self) -> Option<&Link> {
+        let Replica { link, positions } = self.replica.as_ref()?;
+        let fresh = positions.is_fresh(Instant::now(), self.primary.is_there());
+        (fresh && link.is_there()).then_some(link)
     }
 
     /// Tells the metrics how the pool stands.
     pub(super) fn measure(&self) {
-        let state = self.pool.state();
+        let state = self.primary.pool_state();
         let busy = state.connections.saturating_sub(state.idle_connections);
         gauge!("clinicd_db_connections", "state" => "idle").set(state.idle_connections);
         gauge!("clinicd_db_connections", "state" => "busy").set(busy);

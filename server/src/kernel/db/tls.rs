@@ -1,28 +1,86 @@
 //! Connecting to PostgreSQL, with TLS when the URL asks for it (`sslmode=require`).
 
+use std::future::poll_fn;
+use std::time::Duration;
+
 use diesel::{ConnectionError, ConnectionResult};
 use diesel_async::AsyncPgConnection;
 use tokio_postgres::config::{Config, SslMode};
+use tokio_postgres::tls::TlsStream;
+use tokio_postgres::{Client, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::sync::CancellationToken;
+
+/// How long a server may take to accept a connection, and to confirm what was sent to it: a network
+/// that swallows everything is noticed.
+const SILENCE: Duration = Duration::from_secs(10);
+/// An idle connection is asked for a sign of life after this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// Opens a connection with these startup options. The server certificate is checked against the
 /// machine's own authorities; `sslmode=disable` and unix sockets go without TLS.
 pub async fn connect(url: &str, options: &str) -> ConnectionResult<AsyncPgConnection> {
+    let config = config(url, options)?;
+    if config.get_ssl_mode() == SslMode::Require {
+        let (client, connection) =
+            config.connect(tls_connector()?).await.map_err(|source| bad_connection(&source))?;
+        return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+    }
+    let (client, connection) =
+        config.connect(NoTls).await.map_err(|source| bad_connection(&source))?;
+    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+}
+
+/// The same, for a connection that is cut when `life` is cancelled: whoever waits for an answer on
+/// it is told at once that it is closed.
+pub async fn connect_for(
+    life: &CancellationToken,
+    url: &str,
+    options: &str,
+) -> ConnectionResult<AsyncPgConnection> {
+    let config = config(url, options)?;
+    if config.get_ssl_mode() == SslMode::Require {
+        let (client, connection) =
+            config.connect(tls_connector()?).await.map_err(|source| bad_connection(&source))?;
+        return driven(client, connection, life.clone()).await;
+    }
+    let (client, connection) =
+        config.connect(NoTls).await.map_err(|source| bad_connection(&source))?;
+    driven(client, connection, life.clone()).await
+}
+
+/// Notices of the server are dropped unread: they may quote data.
+async fn driven<S>(
+    client: Client,
+    mut connection: Connection<Socket, S>,
+    life: CancellationToken,
+) -> ConnectionResult<AsyncPgConnection>
+where
+    S: TlsStream + Unpin + Send + 'static,
+{
+    tokio::spawn(async move {
+        let ended =
+            async { while let Some(Ok(_)) = poll_fn(|cx| connection.poll_message(cx)).await {} };
+        tokio::select! {
+            () = life.cancelled() => {}
+            () = ended => {}
+        }
+    });
+    AsyncPgConnection::try_from(client).await
+}
+
+fn config(url: &str, options: &str) -> ConnectionResult<Config> {
     let mut config: Config =
         url.parse().map_err(|source| ConnectionError::InvalidConnectionUrl(reason(&source)))?;
     let own = config.get_options().unwrap_or_default();
     let options = format!("{own} {options}");
     config.options(options.trim());
     config.application_name("clinicd");
-    if config.get_ssl_mode() == SslMode::Require {
-        let (client, connection) =
-            config.connect(tls_connector()?).await.map_err(|source| bad_connection(&source))?;
-        return AsyncPgConnection::try_from_client_and_connection(client, connection).await;
+    config.connect_timeout(SILENCE).tcp_user_timeout(SILENCE).keepalives_idle(KEEP_ALIVE);
+    if config.get_ssl_mode() != SslMode::Require {
+        config.ssl_mode(SslMode::Disable);
     }
-    config.ssl_mode(SslMode::Disable);
-    let (client, connection) =
-        config.connect(tokio_postgres::NoTls).await.map_err(|source| bad_connection(&source))?;
-    AsyncPgConnection::try_from_client_and_connection(client, connection).await
+    Ok(config)
 }
 
 /// Whether the link to the database is encrypted or never leaves the machine.

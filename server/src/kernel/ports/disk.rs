@@ -4,8 +4,12 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::PortError;
+
+/// How the names of files begin that are being written.
+const PART: &str = ".part-";
 
 /// Runs work with the disk on a thread that may block. The work runs to its end even if the
 /// caller goes away.
@@ -59,7 +63,7 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!(".part-{}-{number}", std::process::id()));
+    let temporary = folder.join(format!("{PART}{}-{number}", std::process::id()));
     let written = private_file()
         .write(true)
         .create(true)
@@ -72,6 +76,21 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     }
     written.and_then(|()| sync_folder(folder))
+}
+
+/// Removes what killed writers have left in a folder and those below it, if nothing was written to
+/// it since `before`.
+pub(super) fn sweep_parts(folder: &Path, before: SystemTime) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_part = || entry.file_name().to_string_lossy().starts_with(PART);
+        if entry.file_type()?.is_dir() {
+            sweep_parts(&entry.path(), before)?;
+        } else if is_part() && entry.metadata()?.modified()? < before {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the names in a folder last: a rename is on disk only after this.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{PortError, disk};
+use crate::kernel::kinds::Time;
 
 /// The longest key, in bytes.
 pub const KEY_LIMIT: usize = 200;
@@ -152,6 +153,14 @@ impl Files {
         .await
     }
 
+    /// Removes what writers that were killed have left half written, if nothing was written to it
+    /// since `before`. It has no key, and nobody reads it, but it may be a part of a document.
+    pub async fn sweep(&self, before: Time) -> Result<(), PortError> {
+        let Self::Local(local) = self;
+        let root = local.root.clone();
+        disk::blocking(move || Ok(disk::sweep_parts(&root, before.timestamp().into())?)).await
+    }
+
     /// The length of an object in bytes; [`PortError::NotFound`] without one.
     pub async fn len(&self, key: &str) -> Result<u64, PortError> {
         let path = self.path(key)?;
@@ -245,6 +254,21 @@ mod tests {
         assert_eq!(files.get("documents/1").await.unwrap(), "0123456789");
         assert_eq!(files.len("up/1").await, Err(PortError::NotFound));
         assert_eq!(files.finish("up/1", "documents/2").await, Err(PortError::NotFound));
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_writer_left_is_swept() {
+        let (folder, files) = files();
+        files.put("a/b", Bytes::from_static(b"whole")).await.unwrap();
+        let left = folder.path.join("a/.part-1-1");
+        std::fs::write(&left, "ha").unwrap();
+        let written = left.metadata().unwrap().modified().unwrap();
+        let written = Time::from(jiff::Timestamp::try_from(written).unwrap());
+        files.sweep(written.plus_seconds(-1)).await.unwrap();
+        assert!(left.exists());
+        files.sweep(written.plus_seconds(1)).await.unwrap();
+        assert!(!left.exists());
+        assert_eq!(files.get("a/b").await.unwrap(), "whole");
     }
 
     #[cfg(unix)]
