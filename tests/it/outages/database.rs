@@ -46,7 +46,7 @@ fn resident(process: &Process) -> u64 {
 async fn a_database_that_crashes_under_load_costs_no_booking() {
     let (mut cluster, world, process, doctor, crowd) = stage("crash").await;
     let load = Load::start(&world, &process.url, &doctor.id, &crowd).await;
-    let (crashes, apart) = if full() { (15, 20) } else { (2, 1) };
+    let (crashes, apart) = if full() { (15, 20) } else { (1, 1) };
     let mut well = Vec::new();
     for _ in 0..crashes {
         seconds(apart).await;

@@ -198,7 +198,8 @@ fn files_below(folder: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// The repeated calls are the guard that counts; see what fails without it in `program::killed`.
+/// Seen to fail, in its full form, while the sweep left the half-written files of killed writers. What
+/// fails without the claim of a `request_id` is told in `program::killed`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_has_done_each_thing_once_or_not_at_all() {
     let world = World::start().await;
