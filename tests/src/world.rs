@@ -84,7 +84,6 @@ impl World {
     /// A server with other settings.
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let database = TestDatabase::migrated().await;
-        let tap = Tap::open(&database.url).await;
         let dir = programs().parent().unwrap().join("testworlds").join(&database.name);
         // What a failed test of an earlier process with this number has left.
         let _ = std::fs::remove_dir_all(&dir);
@@ -99,6 +98,7 @@ impl World {
         data_dir: &Path,
         change: impl FnOnce(&mut Config),
     ) -> Self {
+        let tap = Tap::open(&database.url).await;
         let data_dir = DataDir::open(data_dir).unwrap().path().to_owned();
         let mut config = Config {
             listen: ([127, 0, 0, 1], 0).into(),
