@@ -22,7 +22,7 @@ use clinicd_tests::cluster::{TestDatabase, program};
 use clinicd_tests::doctors::{ZONE, picture};
 use clinicd_tests::expect::SOON;
 use clinicd_tests::people::PASSWORD;
-use clinicd_tests::{Person, World};
+use clinicd_tests::{Person, World, eventually};
 use jiff::ToSpan as _;
 
 use super::{Ended, Place, Server, run};
@@ -210,6 +210,8 @@ async fn a_backup_under_load_brings_everything_back() {
     let place = Place::new("backup");
     let (world, cluster) = world_in(&place).await;
     let mut before = a_days_work(&world).await;
+    let heads = place.dir.join("data/audit/heads.ndjson");
+    eventually("a head is signed", async || heads.exists()).await;
     back_up_under_load(&place, &mut before).await;
     world.finish().await;
     drop(cluster);
