@@ -46,14 +46,14 @@ impl<S> Layer<S> for AccessLayer {
     type Service = Access<S>;
 
     fn layer(&self, inner: S) -> Access<S> {
-        Access { gate: self.clone(), inner }
+        Access { gate: Arc::new(self.clone()), inner }
     }
 }
 
 /// A service behind the access layer.
 #[derive(Clone)]
 pub struct Access<S> {
-    gate: AccessLayer,
+    gate: Arc<AccessLayer>,
     inner: S,
 }
 
@@ -76,17 +76,16 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
-        let gate = self.gate.clone();
+        let gate = Arc::clone(&self.gate);
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
         let rule = gate.rules.get(request.uri().path());
         let deadline = Deadline::of(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
-        let answer = tracing::Instrument::instrument(
-            locale::CURRENT
-                .scope(language, async move { gate.handle(rule, request, inner, deadline).await }),
-            span,
-        );
+        // On the heap at once: the layers around it would each move the whole of it.
+        let answer = gate.handle(rule, request, inner, deadline).boxed();
+        let answer = locale::CURRENT.scope(language, answer);
+        let answer = tracing::Instrument::instrument(answer, span);
         async move {
             let mut response = answer.await;
             if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
@@ -126,7 +125,7 @@ fn is_grpc(kind: &HeaderValue) -> bool {
 
 impl AccessLayer {
     async fn handle<S>(
-        self,
+        self: Arc<Self>,
         rule: Option<&'static Rule>,
         request: Request<Body>,
         inner: S,
@@ -153,7 +152,7 @@ impl AccessLayer {
             Err(status) => return mend(status.into_http()),
         };
         let request = Request::from_parts(head, body);
-        let work = self.work(rule, request, inner, deadline, place, started);
+        let work = self.work(rule, request, inner, deadline, place, started).boxed();
         if !rule.runs_to_its_end() {
             return work.await;
         }
@@ -171,7 +170,7 @@ impl AccessLayer {
 
     /// What is done for a call that has a place.
     async fn work<S>(
-        self,
+        self: Arc<Self>,
         rule: &'static Rule,
         request: Request<Body>,
         mut inner: S,
@@ -180,7 +179,8 @@ impl AccessLayer {
         started: std::time::Instant,
     ) -> Response<Body>
     where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Send + 'static,
+        S::Future: Send,
     {
         let (mut head, body) = request.into_parts();
         let ends = deadline.answer;
@@ -288,15 +288,15 @@ impl AccessLayer {
         }
         let code = status_of(&response).unwrap_or(0);
         let elapsed = started.elapsed();
-        tracing::info!(
-            code,
-            account = caller.and_then(Caller::account).map(|account| account.to_string()),
-            micros = elapsed.as_micros(),
-            "call"
-        );
-        let labels = [("method", rule.method.to_owned()), ("code", code.to_string())];
-        metrics::counter!("clinicd_rpc_total", &labels).increment(1);
-        metrics::histogram!("clinicd_rpc_seconds", "method" => rule.method).record(elapsed);
+        let account = caller.and_then(Caller::account);
+        let (account, micros) =
+            (account.as_ref().map(tracing::field::display), elapsed.as_micros());
+        if code == 0 && !rule.runs_to_its_end() {
+            tracing::debug!(code, account, micros, "call");
+        } else {
+            tracing::info!(code, account, micros, "call");
+        }
+        rule.counts.count(rule.method, code, elapsed);
         response
     }
 

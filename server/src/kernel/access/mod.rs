@@ -4,6 +4,7 @@
 //! [`rules`] at start and enforced by [`layer`] before a byte of the request is decoded. Which
 //! record a caller may see is SQL, in each room's `visible_to`.
 
+mod counts;
 pub mod layer;
 pub mod rules;
 mod sessions;

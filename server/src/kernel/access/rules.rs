@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
+use super::counts::Counts;
 use crate::kernel::kinds::Role;
 
 /// Full name of the option.
@@ -32,7 +33,7 @@ pub enum Audience {
 
 /// The rule of one method.
 #[expect(clippy::struct_excessive_bools, reason = "each is told by the descriptors, on its own")]
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Rule {
     /// The method without the leading slash; lives as long as the process.
     pub method: &'static str,
@@ -48,6 +49,8 @@ pub struct Rule {
     pub takes_stream: bool,
     /// The server sends a stream of messages.
     pub gives_stream: bool,
+    /// What became of its calls.
+    pub counts: Counts,
 }
 
 /// Which places a call needs to be at work.
@@ -126,6 +129,7 @@ impl Rules {
                 standard: true,
                 takes_stream,
                 gives_stream,
+                counts: Counts::default(),
             };
             by_path.insert(path.to_owned(), &*Box::leak(Box::new(rule)));
         }
@@ -169,6 +173,7 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, Rul
         standard: false,
         takes_stream: method.is_client_streaming(),
         gives_stream: method.is_server_streaming(),
+        counts: Counts::default(),
     })
 }
 
@@ -208,7 +213,7 @@ mod tests {
         assert_eq!((sign_in.lane(), note.lane()), (Lane::SignIn, Lane::Work));
         let watch = rules.get("/clinicd.feed.v1.FeedService/Watch").unwrap();
         assert!(watch.gives_stream && !watch.takes_stream && !note.gives_stream);
-        assert_eq!(rules.get("/clinicd.journals.v1.VisitNoteService/Nothing"), None);
+        assert!(rules.get("/clinicd.journals.v1.VisitNoteService/Nothing").is_none());
     }
 
     #[test]
