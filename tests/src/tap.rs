@@ -103,13 +103,19 @@ async fn both_ways(
     }
 }
 
+/// A statement. One that was never used belonged to a call that was broken off, and is no fault.
+struct Prepared {
+    sql: String,
+    used: bool,
+}
+
 /// What one connection has said.
 #[derive(Default)]
 struct Talk {
     begun: bool,
     waiting: Vec<u8>,
-    /// Text of the statements that are prepared, by name.
-    prepared: HashMap<Vec<u8>, String>,
+    /// The statements that are prepared, by name.
+    prepared: HashMap<Vec<u8>, Prepared>,
     /// Thrown away; a fault only if the connection goes on to do something else.
     closed: Vec<String>,
 }
@@ -141,17 +147,22 @@ impl Talk {
         match letter {
             b'P' => {
                 let (name, sql) = (part(), String::from_utf8_lossy(&part()).into_owned());
-                if self.prepared.values().any(|known| *known == sql) {
+                if self.prepared.values().any(|known| known.used && known.sql == sql) {
                     found.lock().unwrap().push(format!("prepared twice: {sql}"));
                 }
-                self.prepared.insert(name, sql);
+                self.prepared.insert(name, Prepared { sql, used: false });
             }
             b'C' if body.first() == Some(&b'S') => {
-                let sql = self.prepared.remove(&part()[1..]);
+                let closed = self.prepared.remove(&part()[1..]);
                 let kept = |sql: &String| !ONCE.iter().any(|once| sql.starts_with(once));
-                self.closed.extend(sql.filter(kept));
+                let closed = closed.filter(|closed| closed.used).map(|closed| closed.sql);
+                self.closed.extend(closed.filter(kept));
             }
             b'B' => {
+                let (_portal, name) = (part(), part());
+                if let Some(statement) = self.prepared.get_mut(&name) {
+                    statement.used = true;
+                }
                 let thrown = self.closed.drain(..).map(|sql| format!("thrown away: {sql}"));
                 found.lock().unwrap().extend(thrown);
             }

@@ -86,26 +86,38 @@ impl Matching {
         Ok(Self { branches: visible_to(caller)?, filter })
     }
 
-    fn push<'b>(&'b self, branch: &'b Branch, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    /// Opens a branch; the patients of an account are gone through one by one, each with its own
+    /// index scan. `rest` closes what is asked of one of them.
+    fn push<'b>(
+        &'b self,
+        branch: &'b Branch,
+        out: &mut AstPass<'_, 'b, Pg>,
+        rest: impl FnOnce(&mut AstPass<'_, 'b, Pg>) -> QueryResult<()>,
+    ) -> QueryResult<()> {
         match branch {
-            Branch::All => out.push_sql("true"),
+            Branch::All => out.push_sql("SELECT * FROM appointments a WHERE true"),
             Branch::Doctor(doctor) => {
-                out.push_sql("a.doctor_id = ");
+                out.push_sql("SELECT * FROM appointments a WHERE a.doctor_id = ");
                 out.push_bind_param::<Uuid, _>(doctor)?;
             }
-            Branch::Patients(account, doctor) => {
+            Branch::Patients(_, doctor) => {
                 out.push_sql(
-                    "a.patient_id = ANY (ARRAY(SELECT id FROM patients WHERE account_id = ",
+                    "SELECT a.* FROM patients own CROSS JOIN LATERAL (SELECT * FROM appointments a \
+                     WHERE a.patient_id = own.id",
                 );
-                out.push_bind_param::<Uuid, _>(account)?;
-                out.push_sql("))");
                 if let Some(doctor) = doctor {
                     out.push_sql(" AND a.doctor_id <> ");
                     out.push_bind_param::<Uuid, _>(doctor)?;
                 }
             }
         }
-        self.filter.push(out)
+        self.filter.push(out)?;
+        rest(out)?;
+        if let Branch::Patients(account, _) = branch {
+            out.push_sql(") a WHERE own.account_id = ");
+            out.push_bind_param::<Uuid, _>(account)?;
+        }
+        Ok(())
     }
 }
 
@@ -172,10 +184,10 @@ impl QueryFragment<Pg> for Page {
         out.push_sql(" FROM (");
         for (number, branch) in self.matching.branches.iter().enumerate() {
             out.push_sql(if number == 0 { "(" } else { " UNION ALL (" });
-            out.push_sql("SELECT * FROM appointments a WHERE ");
-            self.matching.push(branch, &mut out)?;
-            self.push_after(&mut out)?;
-            self.push_order(&mut out)?;
+            self.matching.push(branch, &mut out, |out| {
+                self.push_after(out)?;
+                self.push_order(out)
+            })?;
             out.push_sql(")");
         }
         out.push_sql(
@@ -190,9 +202,9 @@ impl QueryFragment<Pg> for Count {
         out.push_sql("SELECT ");
         for (number, branch) in self.0.branches.iter().enumerate() {
             out.push_sql(if number == 0 { "(" } else { " + (" });
-            out.push_sql("SELECT count(*) FROM appointments a WHERE ");
-            self.0.push(branch, &mut out)?;
-            out.push_sql(")");
+            out.push_sql("SELECT count(*) FROM (");
+            self.0.push(branch, &mut out, |_| Ok(()))?;
+            out.push_sql(") a)");
         }
         Ok(())
     }

@@ -129,9 +129,15 @@ impl Search {
         Ok(self.clone().get_results(conn).await?)
     }
 
-    fn push_filters<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn push_filters<'b>(
+        &'b self,
+        also_from: &str,
+        out: &mut AstPass<'_, 'b, Pg>,
+    ) -> QueryResult<()> {
+        out.push_sql(" FROM doctors d");
+        out.push_sql(also_from);
         out.push_sql(
-            " FROM doctors d WHERE d.available_for_booking AND NOT EXISTS \
+            " WHERE d.available_for_booking AND NOT EXISTS \
              (SELECT FROM accounts a WHERE a.id = d.id AND a.state <> 'active')",
         );
         if let Some(specialty) = &self.specialty {
@@ -156,7 +162,7 @@ impl Search {
     /// Doctors by id: an index already has this order.
     fn push_all<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH page AS (SELECT d.id, 0 AS score");
-        self.push_filters(out)?;
+        self.push_filters("", out)?;
         if let Some((_, id)) = &self.after {
             out.push_sql(" AND d.id > ");
             out.push_bind_param::<Uuid, _>(id)?;
@@ -171,17 +177,25 @@ impl Search {
         queries: &'b Queries,
         out: &mut AstPass<'_, 'b, Pg>,
     ) -> QueryResult<()> {
-        out.push_sql("WITH found AS MATERIALIZED (SELECT d.id, d.search_text::tsvector AS words");
-        self.push_filters(out)?;
-        out.push_sql(" AND d.search_text::tsvector @@ ");
-        push_query(&queries.found, out)?;
-        out.push_sql("), hits AS MATERIALIZED (SELECT id, 4 * (words @@ ");
-        push_query(&queries.name, out)?;
-        out.push_sql(")::integer + 2 * (words @@ ");
-        push_query(&queries.whole, out)?;
-        out.push_sql(")::integer + (words @@ ");
-        push_query(&queries.name_begins, out)?;
-        out.push_sql(")::integer AS score FROM found), page AS (SELECT id, score FROM hits");
+        // The queries are read from their texts once, not for each row.
+        let Queries { found, name, whole, name_begins } = queries;
+        out.push_sql("WITH query AS MATERIALIZED (SELECT ");
+        for (number, query) in [found, name, whole, name_begins].into_iter().enumerate() {
+            out.push_sql(if number == 0 { "" } else { ", " });
+            out.push_bind_param::<Text, _>(query)?;
+            out.push_sql("::text::tsquery AS ");
+            out.push_sql(["found", "name", "whole", "name_begins"][number]);
+        }
+        out.push_sql(
+            "), found AS MATERIALIZED (SELECT d.id, d.search_text::tsvector AS words, query.*",
+        );
+        self.push_filters(", query", out)?;
+        out.push_sql(
+            " AND d.search_text::tsvector @@ query.found), hits AS MATERIALIZED (SELECT id, \
+             4 * (words @@ name)::integer + 2 * (words @@ whole)::integer \
+             + (words @@ name_begins)::integer AS score FROM found), \
+             page AS (SELECT id, score FROM hits",
+        );
         if let Some((score, id)) = &self.after {
             out.push_sql(" WHERE (-score, id) > (-");
             out.push_bind_param::<Integer, _>(score)?;
@@ -192,12 +206,6 @@ impl Search {
         out.push_sql(" ORDER BY score DESC, id LIMIT ");
         out.push_bind_param::<BigInt, _>(&self.limit)
     }
-}
-
-fn push_query<'b>(query: &'b String, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-    out.push_bind_param::<Text, _>(query)?;
-    out.push_sql("::text::tsquery");
-    Ok(())
 }
 
 impl QueryFragment<Pg> for Search {

@@ -164,13 +164,13 @@ async fn each_viewer_sees_what_is_theirs_and_moves_on() {
     let blank = event(Uuid::nil());
     let (patient, doctor) = (PatientId, DoctorId);
     for number in 1..=20 {
-        emit(app, Event { resource: Uuid::from_u128(100 + number), ..blank.clone() }).await;
+        emit(app, Event { resource: Uuid::from_u128(100 + number), ..blank }).await;
     }
     let all = [
-        Event { account: Some(AccountId(ann)), kind: ResourceKind::Account, ..blank.clone() },
-        Event { patient: Some(patient(child)), doctor: Some(doctor(doc)), ..blank.clone() },
-        Event { patient: Some(patient(ann)), kind: ResourceKind::VisitNote, ..blank.clone() },
-        Event { doctor: Some(doctor(doc)), kind: ResourceKind::Prescription, ..blank.clone() },
+        Event { account: Some(AccountId(ann)), kind: ResourceKind::Account, ..blank },
+        Event { patient: Some(patient(child)), doctor: Some(doctor(doc)), ..blank },
+        Event { patient: Some(patient(ann)), kind: ResourceKind::VisitNote, ..blank },
+        Event { doctor: Some(doctor(doc)), kind: ResourceKind::Prescription, ..blank },
     ];
     for (number, event) in (1..).zip(all) {
         emit(app, Event { resource: Uuid::from_u128(number), ..event }).await;

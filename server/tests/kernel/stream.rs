@@ -102,7 +102,7 @@ impl World {
             doctor: None,
         };
         let app = &self.scratch.app;
-        app.db.transaction(async |conn| app.events.emit(conn, event.clone()).await).await.unwrap();
+        app.db.transaction(async |conn| app.events.emit(conn, event).await).await.unwrap();
     }
 
     async fn forget(&self, account: Uuid) {

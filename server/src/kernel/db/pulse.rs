@@ -150,9 +150,7 @@ async fn ask(conn: &mut Option<Conn>, url: &str, question: Question) -> Result<O
     let conn = match conn {
         Some(conn) => conn,
         None => conn.insert(
-            tls::connect(url, "-c lc_messages=C")
-                .await
-                .map_err(|source| Error::unavailable().caused_by(source))?,
+            tls::connect(url, "").await.map_err(|source| Error::unavailable().caused_by(source))?,
         ),
     };
     Ok(match question {
