@@ -270,7 +270,8 @@ pub async fn restore(config: Config, from: &Path) -> Result<(), CommandError> {
     say(&format!("the backup of {} is whole and was laid out", restored.begun_at));
     if outside {
         say(&format!(
-            "put the base backup in {} in the place of the data of PostgreSQL {} yourself, as              docs/operations.md says, before you start clinicd",
+            "put the base backup in {} in the place of the data of PostgreSQL {} yourself, as \
+             docs/operations.md says, before you start clinicd",
             from.join("database").display(),
             restored.postgres
         ));

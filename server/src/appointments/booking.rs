@@ -4,7 +4,7 @@
 use clinicd_proto::appointments::v1 as pb;
 
 use super::facts::{self, Facts};
-use super::rows::{Appointment, AppointmentState, InsertAppointment};
+use super::rows::{Appointment, AppointmentState, InsertAppointment, Unchanged};
 use super::rules::Slot;
 use crate::app::App;
 use crate::kernel::access::Caller;
@@ -35,9 +35,13 @@ pub(super) async fn book(
             Err(refusal) => return key.first_answer(app, &mut conn).await?.ok_or(refusal),
         };
         drop(conn);
-        let (insert, event) = (insert(&row, &basis), booked(&row));
+        let (insert, event) = (insert(&row, &basis.slot), booked(&row));
         let answer = pb::BookAppointmentResponse { appointment: Some(row.into()) };
-        if app.at_once(&key, &answer, insert, event).await.map_err(time_is_taken)? {
+        if app
+            .at_once(&key, &answer, basis.unchanged, insert, event)
+            .await
+            .map_err(time_is_taken)?
+        {
             return Ok(answer);
         }
         let mut conn = app.db.read().await?;
@@ -77,8 +81,7 @@ impl Wish {
 /// What a decision was made on.
 struct Basis {
     slot: Slot,
-    doctor_version: i32,
-    schedule_version: i32,
+    unchanged: Unchanged,
 }
 
 /// The appointment, if the facts allow it. The price comes from the doctor's fees, never from the
@@ -136,11 +139,15 @@ fn decide(
         patient_family: patient.family,
         patient_account: patient.account,
     };
-    let basis = Basis { slot, doctor_version: doctor.version, schedule_version: plan.version };
-    Ok((row, basis))
+    let unchanged = Unchanged {
+        doctor: wish.doctor,
+        doctor_version: doctor.version,
+        schedule_version: plan.version,
+    };
+    Ok((row, Basis { slot, unchanged }))
 }
 
-fn insert(row: &Appointment, basis: &Basis) -> InsertAppointment {
+fn insert(row: &Appointment, slot: &Slot) -> InsertAppointment {
     InsertAppointment {
         id: row.id,
         doctor: row.doctor_id,
@@ -148,16 +155,14 @@ fn insert(row: &Appointment, basis: &Basis) -> InsertAppointment {
         mode: row.mode,
         starts_at: row.starts_at,
         ends_at: row.ends_at,
-        blocks_from: basis.slot.blocks_from,
-        blocks_until: basis.slot.blocks_until,
+        blocks_from: slot.blocks_from,
+        blocks_until: slot.blocks_until,
         zone: row.time_zone.clone(),
         reason: row.reason.clone(),
         currency: row.currency_code.clone(),
         price: row.price_minor_units,
         booked_by: row.booked_by,
         now: row.created_at,
-        doctor_version: basis.doctor_version,
-        schedule_version: basis.schedule_version,
     }
 }
 

@@ -170,13 +170,11 @@ statement! {
     /// Books, part of [`at_once`](crate::kernel::at_once). The exclusion constraints decide whether
     /// the time is free. Bookings of one doctor, and of one patient, come one after the other:
     /// several that meet in a constraint would each wait for the others, until the database's search
-    /// for deadlocks ends them one by one. Nothing is booked when doctor or schedule have changed
-    /// since they were read.
+    /// for deadlocks ends them one by one.
     InsertAppointment {
         id: AppointmentId, doctor: DoctorId, patient: PatientId, mode: ConsultationMode,
         starts_at: Time, ends_at: Time, blocks_from: Time, blocks_until: Time, zone: String,
         reason: String, currency: String, price: i64, booked_by: AccountId, now: Time,
-        doctor_version: i32, schedule_version: i32,
     },
     "WITH turn AS MATERIALIZED ( \
         SELECT pg_advisory_xact_lock(hashtext('appointments.doctor'), hashtext($2::text)), \
@@ -184,9 +182,13 @@ statement! {
      INSERT INTO appointments (id, doctor_id, patient_id, mode, starts_at, ends_at, blocks_from, \
         blocks_until, time_zone, state, reason, currency_code, price_minor_units, booked_by, \
         created_at, updated_at) \
-     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, $11, $12, $13, $14, $14 FROM turn \
-     WHERE EXISTS (SELECT FROM doctors WHERE doctors.id = $2 AND version = $15) \
-       AND EXISTS (SELECT FROM schedules WHERE doctor_id = $2 AND version = $16)";
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, $11, $12, $13, $14, $14 FROM turn";
+
+    /// Doctor and schedule, if they are as they were read; they stay so until the booking is
+    /// committed.
+    Unchanged { doctor: DoctorId, doctor_version: i32, schedule_version: i32 },
+    "SELECT FROM doctors d JOIN schedules s ON s.doctor_id = d.id \
+     WHERE d.id = $1 AND d.version = $2 AND s.version = $3 FOR SHARE";
 
     /// Takes a step, unless the appointment changed since it was read.
     TakeStep { id: AppointmentId, version: i32, state: AppointmentState, reason: String, now: Time },

@@ -6,10 +6,14 @@
 //! nothing, by the one statement.
 //!
 //! ```sql
-//! WITH claim AS (… the key and its answer …), change AS (… the room's statement …),
-//!      event AS (…), job AS (…)
+//! WITH basis AS (… what was decided on, locked …), claim AS (… the key and its answer FROM basis …),
+//!      change AS (… the room's statement FROM claim …), event AS (… FROM change …), job AS (…)
 //! SELECT FROM change
 //! ```
+//!
+//! Each part takes its row from the one before, because PostgreSQL runs every part that writes,
+//! whether or not another one reads it: a claim that did not ask for its basis would keep the answer
+//! of a change that was not made.
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
@@ -21,22 +25,25 @@ use super::events::{Event, EventParts};
 use super::idempotency::{ClaimAnswered, Key};
 use crate::app::App;
 
-/// The statement. `S` is the room's own.
+/// The statement. `B` and `S` are the room's own.
 #[derive(Debug, Clone)]
-struct AtOnce<S> {
+struct AtOnce<B, S> {
+    basis: B,
     claim: ClaimAnswered,
     change: S,
     event: EventParts,
 }
 
-impl<S: QueryId> QueryId for AtOnce<S> {
-    type QueryId = AtOnce<S::QueryId>;
-    const HAS_STATIC_QUERY_ID: bool = S::HAS_STATIC_QUERY_ID;
+impl<B: QueryId, S: QueryId> QueryId for AtOnce<B, S> {
+    type QueryId = AtOnce<B::QueryId, S::QueryId>;
+    const HAS_STATIC_QUERY_ID: bool = B::HAS_STATIC_QUERY_ID && S::HAS_STATIC_QUERY_ID;
 }
 
-impl<S: QueryFragment<Pg>> QueryFragment<Pg> for AtOnce<S> {
+impl<B: QueryFragment<Pg>, S: QueryFragment<Pg>> QueryFragment<Pg> for AtOnce<B, S> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("WITH claim AS (");
+        out.push_sql("WITH basis AS MATERIALIZED (");
+        self.basis.walk_ast(out.reborrow())?;
+        out.push_sql("), claim AS (");
         self.claim.walk_ast(out.reborrow())?;
         out.push_sql(" RETURNING request_id), change AS (");
         self.change.walk_ast(out.reborrow())?;
@@ -48,25 +55,26 @@ impl<S: QueryFragment<Pg>> QueryFragment<Pg> for AtOnce<S> {
 }
 
 impl App {
-    /// Writes a change with its answer and its event, at most once per `request_id`. `change` is an
-    /// INSERT or UPDATE of a table with an `id` that takes its row `FROM claim` and ends before its
-    /// RETURNING.
+    /// Writes a change with its answer and its event, at most once per `request_id`. `basis` is a
+    /// SELECT of one row, locked, or of none when what was decided on has changed. `change` is an
+    /// INSERT of one row `FROM claim` into a table with an `id`, without RETURNING.
     ///
-    /// `false`: nothing was written, because another call has the key or because `change` found
-    /// that what it was decided on has changed.
-    pub async fn at_once<A, S>(
+    /// `false`: nothing was written, because another call has the key or `basis` has no row.
+    pub async fn at_once<A, B, S>(
         &self,
         key: &Key,
         answer: &A,
+        basis: B,
         change: S,
         event: Event,
     ) -> Result<bool>
     where
         A: Message,
+        B: QueryFragment<Pg> + QueryId + Clone + Send,
         S: QueryFragment<Pg> + QueryId + Clone + Send,
     {
         let claim = key.with_answer(self, answer)?;
-        let statement = AtOnce { claim, change, event: self.events.parts(event)? };
+        let statement = AtOnce { basis, claim, change, event: self.events.parts(event)? };
         Ok(self.db.statement(&statement).await? == 1)
     }
 }

@@ -27,13 +27,13 @@ statement! {
     "INSERT INTO stored_answers (principal, method, request_id, fingerprint, created_at) \
      VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
 
-    /// Claims the key, with the answer that this call will have given.
+    /// Claims the key, with the answer that this call will have given, when `basis` has a row.
     ClaimAnswered {
         principal: Uuid, method: &'static str, request_id: Uuid, fingerprint: Vec<u8>, now: Time,
         answer: Vec<u8>,
     },
     "INSERT INTO stored_answers (principal, method, request_id, fingerprint, created_at, answer) \
-     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+     SELECT $1, $2, $3, $4, $5, $6 FROM basis ON CONFLICT DO NOTHING";
 
     /// The answer of the call that had the key first.
     FirstAnswer { principal: Uuid, method: &'static str, request_id: Uuid }

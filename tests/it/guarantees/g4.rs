@@ -11,10 +11,11 @@ use clinicd_sdk::{Client, Error};
 use clinicd_server::kernel::access::rules::Rules;
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::world::Replica;
-use clinicd_tests::{Code, Person, Process, World, full, refused};
+use clinicd_tests::{Code, Person, Process, World, eventually, full, refused};
 
 use super::{at_once, book, cancel, contents, free_slots};
 use crate::contract::methods;
+use crate::port::hold;
 
 /// Copies of a call that are sent at the same moment.
 fn copies() -> usize {
@@ -199,6 +200,35 @@ async fn every_change_happens_once_however_often_it_is_asked_for() {
         .collect();
     assert!(untried.is_empty(), "add them to the table: {untried:?}");
     trial.world.finish().await;
+}
+
+/// A claim that did not ask for its basis would keep the answer of a booking that was never made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_booking_whose_schedule_changes_meanwhile_is_decided_anew() {
+    let world = World::start().await;
+    let doctor = world.doctor().await;
+    let asha = world.patient().await;
+    let slots = free_slots(&world, &doctor.id, 3, 3).await;
+    let mut wish = book(&doctor.id, slots[0]);
+    wish.request_id = world.app.ids.next().to_string();
+    let change = format!(
+        "UPDATE schedules SET version = version + 1 WHERE doctor_id = '{0}'; \
+         DELETE FROM schedule_rules WHERE doctor_id = '{0}'",
+        doctor.id
+    );
+    let changing = hold(world.database_url(), &change).await;
+    let (client, again) = (asha.client.clone(), wish.clone());
+    let booking = tokio::spawn(async move { client.send(wish).await });
+    let waits = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock'";
+    eventually("the booking waits", async || !world.sql(waits).await.is_empty()).await;
+    changing.batch_execute("COMMIT").await.unwrap();
+    refused(booking.await.unwrap(), Code::FailedPrecondition, "SLOT_OUTSIDE_SCHEDULE");
+    refused(asha.client.send(again).await, Code::FailedPrecondition, "SLOT_OUTSIDE_SCHEDULE");
+    let traces = "SELECT 1 FROM stored_answers WHERE method LIKE '%BookAppointment' \
+                  UNION ALL SELECT 2 FROM appointments";
+    assert_eq!(world.sql(traces).await, [[""; 0]; 0]);
+    world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

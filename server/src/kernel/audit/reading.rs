@@ -1,7 +1,6 @@
 //! A read and its audit entry in one statement: what is found is logged, and what is not logged is
 //! not found.
 
-use diesel::OptionalExtension;
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::QueryResult;
@@ -87,7 +86,9 @@ impl App {
             request_id: caller.trail.request_id.get().copied(),
         };
         let mut conn = self.db.read().await?;
-        let found = AuditedRead { read, entry }.get_result(&mut conn).await.optional()?;
+        // All rows, not the first: only the end of the answer comes after the commit.
+        let found: Vec<R> = AuditedRead { read, entry }.get_results(&mut conn).await?;
+        let found = found.into_iter().next();
         if found.is_some() {
             caller.trail.recorded.store(true, Ordering::Release);
         }

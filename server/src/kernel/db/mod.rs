@@ -126,6 +126,12 @@ impl Db {
         Ok(())
     }
 
+    /// Whether the database has answered lately.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.primary.is_there()
+    }
+
     /// A connection for reads that need no transaction. While the database does not answer this is
     /// refused at once.
     pub async fn read(&self) -> Result<Pooled<'_>> {

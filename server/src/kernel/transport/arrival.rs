@@ -40,7 +40,7 @@ pub(super) async fn whole(
     let Some(second) = next(&mut body).await? else {
         return Ok((Body::new(Full::new(first)), None));
     };
-    let mut bytes = BytesMut::with_capacity(length.unwrap_or(0).max(first.len() + second.len()));
+    let mut bytes = BytesMut::with_capacity(first.len() + second.len());
     bytes.extend_from_slice(&first);
     let mut more = Some(second);
     while let Some(data) = more {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Open connections; one more is closed at once. `CLINICD_LIMITS__CONNECTIONS`.
     pub connections: usize,
-    /// Open connections of one client address, except of trusted proxies.
+    /// Open connections of one client address (IPv6: of its /64), except of trusted proxies.
     pub connections_per_address: usize,
     /// From accepting a connection to the end of the TLS handshake and of the HTTP/2 preface or the
     /// first HTTP/1 header. Also from one HTTP/1 request to the header of the next.

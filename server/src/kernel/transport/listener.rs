@@ -90,7 +90,7 @@ fn accept(
     peer: IpAddr,
 ) {
     let peer = peer.to_canonical();
-    let owner = (!is_proxy(&shared.port.proxies, peer)).then_some(peer);
+    let owner = (!is_proxy(&shared.port.proxies, peer)).then(|| network(peer));
     match places.take(owner) {
         Ok(place) => {
             let open = Open::new(place);
@@ -104,6 +104,17 @@ fn accept(
             Full::Total => "process",
             Full::Owner => "address",
         }),
+    }
+}
+
+/// Whose connections count together: an IPv4 address, or the /64 that one IPv6 customer has.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
     }
 }
 
