@@ -202,7 +202,8 @@ async fn every_change_happens_once_however_often_it_is_asked_for() {
     trial.world.finish().await;
 }
 
-/// A claim that did not ask for its basis would keep the answer of a booking that was never made.
+/// With a claim that does not ask for its basis the booking was answered, and made by nobody; without
+/// the lock in the basis it did not wait for the change. (Tried.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_booking_whose_schedule_changes_meanwhile_is_decided_anew() {
     let world = World::start().await;
