@@ -30,7 +30,7 @@ statement! {
     /// Counts an attempt and lets it pass; no row while the identifier is blocked.
     TakeAttempt {
         identifier: Vec<u8>, now: Time, window_began: Time, limit: i32, blocked_until: Time,
-    } -> sql_types::Integer,
+    },
     "INSERT INTO sign_in_failures AS seen (identifier, attempts, last_attempt_at) \
      VALUES ($1, ARRAY[$2], $2) \
      ON CONFLICT (identifier) DO UPDATE SET \
@@ -39,8 +39,7 @@ statement! {
         last_attempt_at = $2, \
         blocked_until = CASE WHEN seen.blocked_until IS NULL AND $4 <= 1 + \
             (SELECT count(*) FROM unnest(seen.attempts) AS t WHERE t > $3) THEN $5 END \
-     WHERE seen.blocked_until IS NULL OR seen.blocked_until <= $2 \
-     RETURNING cardinality(attempts)";
+     WHERE seen.blocked_until IS NULL OR seen.blocked_until <= $2";
 
     /// Until when an identifier is blocked.
     BlockedUntil { identifier: Vec<u8> } -> sql_types::Nullable<sql_types::Timestamptz>,
@@ -95,8 +94,7 @@ pub(super) async fn take(app: &App, conn: &mut Conn, identifier: &[u8]) -> Resul
         limit: FAILURE_LIMIT,
         blocked_until: now.plus_seconds(BLOCK_SECONDS),
     };
-    let taken: Option<i32> = attempt.get_result(conn).await.optional()?;
-    if taken.is_some() {
+    if attempt.execute(conn).await? == 1 {
         return Ok(());
     }
     let identifier = identifier.to_vec();
