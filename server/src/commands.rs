@@ -116,7 +116,7 @@ pub async fn serve(config: Config) -> Result<(), CommandError> {
     let stop = app.stop.clone();
     // Before anybody hears that the server listens.
     let signals = Signals::receive().map_err(Error::internal)?;
-    let running = serve::start(app.clone(), &database.url, identity::session_facts).await?;
+    let running = serve::start(app.clone(), &database.url, identity::SESSIONS).await?;
     say(&format!("listening on http://{}", running.address));
     tokio::spawn(signals.stop(stop.clone()));
     if let Some(cluster) = database.cluster {

@@ -27,6 +27,7 @@ use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
 use clinicd_proto::files::v1::file_service_server::FileServiceServer;
 use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
 use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
+use clinicd_proto::identity::v1::service_account_service_server::ServiceAccountServiceServer;
 use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
 use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
@@ -39,7 +40,7 @@ use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
 use crate::app::App;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rules::Rules;
-use crate::kernel::access::{SessionLookup, Sessions};
+use crate::kernel::access::{SessionTable, Sessions};
 use crate::kernel::transport::gates::Gates;
 use crate::kernel::transport::listener::{self, Port};
 use crate::kernel::transport::tls::{self, TlsError};
@@ -113,14 +114,14 @@ impl Running {
 pub async fn start(
     app: App,
     database_url: &str,
-    lookup: SessionLookup,
+    sessions: SessionTable,
 ) -> Result<Running, ServeError> {
     let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET)?);
     let address = app.config.listen;
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
-    let sessions = Sessions::new(lookup);
+    let sessions = Sessions::new(sessions);
     let gates = Gates::new(&app.config);
     let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone(), gates };
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -189,13 +190,13 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
-    let auth = AuthServiceServer::new(identity::Auth::new(app.clone()));
     let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
     Routes::default()
-        .add_service(limited!(auth, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(AuthServiceServer, identity::Service))
         .add_service(service!(AccountServiceServer, identity::Service))
         .add_service(service!(UserAdminServiceServer, identity::Service))
         .add_service(service!(StaffServiceServer, identity::Service))
+        .add_service(service!(ServiceAccountServiceServer, identity::Service))
         .add_service(limited!(files, UPLOAD_LIMIT, ANSWER_LIMIT))
         .add_service(service!(OnboardingServiceServer, onboarding::Service))
         .add_service(service!(ModerationServiceServer, onboarding::Service))

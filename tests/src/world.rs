@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clinicd_sdk::Client;
 use clinicd_server::app::App;
-use clinicd_server::config::Config;
+use clinicd_server::config::{Config, SessionSettings};
 use clinicd_server::identity;
 use clinicd_server::identity::passwords::PasswordParams;
 use clinicd_server::kernel::data_dir::DataDir;
@@ -39,6 +39,15 @@ fn patient() -> Limits {
         calls_per_account: 1_000,
         streams_per_account: 1_000,
         ..Limits::default()
+    }
+}
+
+/// Sessions that outlive the jumps of a test's clock.
+fn lasting() -> SessionSettings {
+    SessionSettings {
+        staff_idle_minutes: 60 * 24 * 365,
+        staff_hours: 24 * 365,
+        ..Default::default()
     }
 }
 
@@ -118,6 +127,7 @@ impl World {
             database_connections: CONNECTIONS,
             passwords: CHEAP,
             limits: patient(),
+            sessions: lasting(),
             ..Config::default()
         };
         change(&mut config);
@@ -300,7 +310,7 @@ fn folder_of(database: &TestDatabase) -> PathBuf {
 
 async fn serve(config: Config, database_url: &str) -> (App, Running) {
     let app = App::open(config, database_url, work::subscriptions()).await.unwrap();
-    let running = serve::start(app.clone(), database_url, identity::session_facts).await;
+    let running = serve::start(app.clone(), database_url, identity::SESSIONS).await;
     (app, running.unwrap_or_else(|error| panic!("{error}")))
 }
 

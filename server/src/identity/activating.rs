@@ -4,8 +4,9 @@ use diesel_async::RunQueryDsl;
 
 use clinicd_proto::identity::v1 as pb;
 
-use super::attempts::Lanes;
-use super::links::{self, Activation, UseActivation, VoidActivations};
+use super::attempts;
+use super::challenges::{self, Challenge, Purpose, VoidChallenges};
+use super::passwords::PasswordUse;
 use super::registering::event;
 use super::rows::{self, AccountRow, AccountState, ActivateAccount};
 use super::rules;
@@ -16,17 +17,16 @@ use crate::kernel::error::{Error, Reason, Result};
 /// `ConfirmActivation`.
 pub(super) async fn confirm(
     app: &App,
-    lanes: &Lanes,
     caller: &Caller,
     request: pb::ConfirmActivationRequest,
 ) -> Result<pb::ConfirmActivationResponse> {
     let refused = || Error::of(Reason::InvalidCredentials);
-    let id = links::named_by(&request.activation_token).ok_or_else(refused)?;
-    let _lane = lanes.enter(id.as_bytes()).await?;
+    let id = challenges::named_by(&request.activation_token).ok_or_else(refused)?;
+    let _lane = attempts::lane(id.as_bytes()).await?;
     if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
         return Ok(answer);
     }
-    let (activation, account) = load(app, id, &request.activation_token).await?;
+    let (activation, account) = load(app, &request.activation_token).await?;
     // A used or expired link is refused below, in the transaction that uses it.
     let hash = if activation.is_live(app.clock.now()) {
         password_of(app, &account, request.password.as_deref()).await?
@@ -34,17 +34,18 @@ pub(super) async fn confirm(
         None
     };
     app.once(caller, &request.request_id, &request, async |conn| {
-        let now = app.clock.now();
-        if (UseActivation { id, now }).execute(conn).await? == 0 {
+        if !challenges::use_up(app, conn, id).await? {
             return Err(refused());
         }
-        let account = rows::lock(conn, activation.account).await?.ok_or_else(refused)?;
+        let now = app.clock.now();
+        let account = rows::lock(conn, account.id).await?.ok_or_else(refused)?;
         if account.state != AccountState::Inactive {
             return Err(refused());
         }
         let password_hash = hash.clone();
         ActivateAccount { id: account.id, password_hash, now }.execute(conn).await?;
-        VoidActivations { account: account.id, now }.execute(conn).await?;
+        let purpose = Purpose::Activation;
+        VoidChallenges { account: account.id, purpose, now }.execute(conn).await?;
         app.events.emit(conn, event("account.activated", account.id)).await?;
         Ok(pb::ConfirmActivationResponse {})
     })
@@ -52,14 +53,13 @@ pub(super) async fn confirm(
 }
 
 /// The link that a genuine token names, and its account.
-async fn load(app: &App, id: uuid::Uuid, token: &str) -> Result<(Activation, AccountRow)> {
+async fn load(app: &App, token: &str) -> Result<(Challenge, AccountRow)> {
     let refused = || Error::of(Reason::InvalidCredentials);
     let mut conn = app.db.read().await?;
-    let activation = links::find(&mut conn, id).await?.ok_or_else(refused)?;
-    if !activation.is_token(&app.keys.macs, token) {
-        return Err(refused());
-    }
-    let account = rows::find(&mut conn, activation.account).await?.ok_or_else(refused)?;
+    let found = challenges::of_token(app, &mut conn, token, Purpose::Activation).await?;
+    let activation = found.ok_or_else(refused)?;
+    let account = activation.account.ok_or_else(refused)?;
+    let account = rows::find(&mut conn, account).await?.ok_or_else(refused)?;
     Ok((activation, account))
 }
 
@@ -74,9 +74,17 @@ async fn password_of(
         (Some(_), Some(_)) => Err(Error::field("password", "must be absent: the account has one")),
         (None, None) => Err(Error::field("password", "must be set: the account has none")),
         (None, Some(password)) => {
-            let personal = [&*account.email, &account.given_name, &account.family_name];
-            rules::check_password(password, &personal)?;
+            rules::check_password(password, &account.personal(), PasswordUse::Alone)?;
             Ok(Some(app.passwords.hash(password).await?))
         }
     }
+}
+
+/// `ResendActivation`.
+pub(super) async fn resend(
+    _app: &App,
+    _caller: &Caller,
+    _request: pb::ResendActivationRequest,
+) -> Result<pb::ResendActivationResponse> {
+    Err(Error::of(Reason::UnknownMethod))
 }

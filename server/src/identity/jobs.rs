@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::links::{self, Activation};
+use super::challenges::{self, Challenge};
 use super::{attempts, rules};
 use crate::app::App;
 use crate::kernel::events::Event;
@@ -24,11 +24,11 @@ impl Job for SendActivation {
     const KIND: &'static str = "identity.send_activation";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some((activation, mut values)) = link(&app, self.activation).await? else {
+        let Some((_, account, mut values)) = link(&app, self.activation, "activate").await? else {
             return Ok(());
         };
         values["valid_minutes"] = json!(rules::ACTIVATION_SECONDS / 60);
-        send_mail(&app, id, activation.account, MailKind::AccountActivation, values).await
+        send_mail(&app, id, account, MailKind::AccountActivation, values).await
     }
 }
 
@@ -43,22 +43,27 @@ impl Job for SendInvitation {
     const KIND: &'static str = "identity.send_invitation";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some((activation, mut values)) = link(&app, self.activation).await? else {
+        let Some((_, account, mut values)) = link(&app, self.activation, "activate").await? else {
             return Ok(());
         };
         values["valid_days"] = json!(rules::INVITATION_DAYS);
-        send_mail(&app, id, activation.account, MailKind::StaffInvitation, values).await
+        send_mail(&app, id, account, MailKind::StaffInvitation, values).await
     }
 }
 
 /// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
-async fn link(app: &App, id: Uuid) -> Result<Option<(Activation, Value)>, JobError> {
+async fn link(
+    app: &App,
+    id: Uuid,
+    page: &str,
+) -> Result<Option<(Challenge, AccountId, Value)>, JobError> {
     let mut conn = app.db.read().await?;
-    let activation = links::find(&mut conn, id).await?;
-    Ok(activation.filter(|activation| activation.is_live(app.clock.now())).map(|activation| {
-        let token = activation.token(&app.keys.macs);
-        let link = links::address(&app.config.public_url, &token);
-        (activation, json!({ "link": link, "token": token }))
+    let found = challenges::find(&mut conn, id).await?;
+    let live = found.filter(|challenge| challenge.is_live(app.clock.now()));
+    Ok(live.and_then(|challenge| {
+        let token = challenge.token(&app.keys.macs);
+        let link = challenges::link(&app.config.public_url, page, &token);
+        Some((challenge.clone(), challenge.account?, json!({ "link": link, "token": token })))
     }))
 }
 
@@ -109,6 +114,7 @@ impl Job for SweepFailures {
     async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
         let mut conn = app.db.read().await?;
         attempts::sweep(&mut conn, app.clock.now()).await?;
+        challenges::sweep(&mut conn, app.clock.now()).await?;
         Ok(())
     }
 }

@@ -14,25 +14,42 @@
 //! Events: `account.registered`, `account.activated`, `account.admin_granted`,
 //! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
 
+mod accounts;
 mod activating;
 mod admins;
+mod api_keys;
 mod attempts;
+mod blocking;
+mod challenges;
+mod changing_password;
+mod contacts;
+mod deleting;
+mod history;
+mod history_list;
 pub mod jobs;
-mod links;
+mod otp;
 pub mod passwords;
+mod programs;
+mod recovering;
+mod refreshing;
 mod registering;
 mod rows;
 mod rules;
+mod second_factor;
 mod service;
+mod session_list;
 mod sessions;
 mod signing_in;
 mod staff;
+mod staff_doctors;
 mod superusers;
+mod tickets;
+mod users;
 
 use diesel_async::RunQueryDsl;
 
-pub use service::{Auth, Service};
-pub use sessions::session_facts;
+pub use service::Service;
+pub use sessions::SESSIONS;
 pub use superusers::{FirstLogin, create_superuser, first_login};
 
 use crate::app::App;
@@ -41,8 +58,8 @@ use crate::kernel::error::Result;
 use crate::kernel::kinds::{AccountId, Role};
 
 /// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
-/// registration and the command line. A staff role shortens the sessions that the account has to
-/// the life of staff sessions.
+/// registration and the command line. The sessions that the account has end: its owner signs in anew,
+/// for a session of the new role.
 pub async fn grant_role(
     app: &App,
     conn: &mut Conn,
@@ -55,10 +72,7 @@ pub async fn grant_role(
         return Ok(());
     }
     rows::TouchAccount { id: account, now }.execute(conn).await?;
-    if rules::is_staff(role) {
-        let seconds = rules::STAFF_LIFE.absolute;
-        sessions::ShortenSessions { account, seconds }.execute(conn).await?;
-    }
+    sessions::EndSessions { account, now }.execute(conn).await?;
     Ok(())
 }
 
@@ -77,8 +91,10 @@ pub async fn set_applicant(
 /// How to reach the owner of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Contact {
-    /// Mail address.
-    pub email: String,
+    /// Mail address, when there is one.
+    pub email: Option<String>,
+    /// Phone number in E.164, when there is one.
+    pub phone: Option<String>,
     /// Given and family name.
     pub name: String,
     /// Preferred language, a BCP 47 tag.
@@ -91,6 +107,7 @@ pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Conta
     Ok(account.map(|row| Contact {
         name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
         email: row.email,
+        phone: row.phone,
         language: row.language,
     }))
 }

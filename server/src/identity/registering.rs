@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use diesel_async::RunQueryDsl;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
 use clinicd_proto::r#type::v1::PersonName;
 
-use super::attempts::Lanes;
+use super::attempts;
+use super::challenges::{self, NewChallenge, Purpose};
 use super::jobs::{SendAccountExists, SendActivation, SendInvitation};
+use super::passwords::PasswordUse;
 use super::rows::{self, AccountRow, AccountState, InsertAccount};
-use super::{grant_role, links, rules};
+use super::{grant_role, rules};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
@@ -80,8 +83,8 @@ impl NewPerson {
     ) -> InsertAccount {
         InsertAccount {
             id,
-            email: self.email.clone(),
-            email_key: rules::email_key(&self.email),
+            email: Some(self.email.clone()),
+            email_key: Some(rules::email_key(&self.email)),
             password_hash,
             given_name: self.given_name.clone(),
             family_name: self.family_name.clone(),
@@ -95,15 +98,14 @@ impl NewPerson {
 /// `RegisterAccount`.
 pub(super) async fn register(
     app: &App,
-    lanes: &Lanes,
     caller: &Caller,
     request: pb::RegisterAccountRequest,
 ) -> Result<pb::RegisterAccountResponse> {
     let began = Instant::now();
     let person = NewPerson::new(&request.email, request.name.clone(), &request.language)?;
-    rules::check_password(&request.password, &person.personal())?;
+    rules::check_password(&request.password, &person.personal(), PasswordUse::Alone)?;
     let email_key = rules::email_key(&person.email);
-    let lane = lanes.enter(email_key.as_bytes()).await?;
+    let lane = attempts::lane(email_key.as_bytes()).await?;
     let answer = match app.earlier(caller, &request.request_id, &request).await? {
         Some(answer) => Ok(answer),
         None => register_new(app, caller, &request, &person, email_key).await,
@@ -129,7 +131,7 @@ async fn register_new(
         } else if let Some(known) = rows::lock_by_email(conn, email_key.clone()).await? {
             tell_owner(app, conn, known, person, &hash).await?;
         }
-        Ok(pb::RegisterAccountResponse {})
+        Ok(pb::RegisterAccountResponse::default())
     })
     .await
 }
@@ -149,7 +151,7 @@ async fn welcome_new(
     grant_role(app, conn, account, Role::Patient, None).await?;
     let (given, family) = (&person.given_name, &person.family_name);
     profiles::create_own_patient(app, conn, account, given, family).await?;
-    let activation = links::make(app, conn, account, rules::ACTIVATION_SECONDS).await?;
+    let activation = activation(app, conn, account, &person.email, false).await?;
     enqueue(app, conn, NewJob::now(&SendActivation { activation })).await?;
     app.events.emit(conn, event("account.registered", account)).await
 }
@@ -169,9 +171,9 @@ async fn tell_owner(
         return enqueue(app, conn, job.once(format!("account_exists/{account}/{period}"))).await;
     }
     let invited = known.password_hash.is_none();
-    let activation = match links::live(app, conn, account).await? {
+    let activation = match challenges::live(app, conn, account, Purpose::Activation).await? {
         Some(live) => live.id,
-        None if invited => links::make(app, conn, account, links::life(invited)).await?,
+        None if invited => activation(app, conn, account, &person.email, true).await?,
         None => return start_over(app, conn, account, person, hash).await,
     };
     // The link that is still good goes out once more, with the password it was asked for with.
@@ -201,8 +203,26 @@ async fn start_over(
         now: app.clock.now(),
     };
     replace.execute(conn).await?;
-    let activation = links::make(app, conn, account, rules::ACTIVATION_SECONDS).await?;
+    let activation = activation(app, conn, account, &person.email, false).await?;
     enqueue(app, conn, NewJob::now(&SendActivation { activation })).await
+}
+
+/// Makes a link that activates an account, invited or registered, in the place of those before it.
+pub(super) async fn activation(
+    app: &App,
+    conn: &mut Conn,
+    account: AccountId,
+    email: &str,
+    invited: bool,
+) -> Result<Uuid> {
+    let seconds = if invited { rules::INVITATION_SECONDS } else { rules::ACTIVATION_SECONDS };
+    let new = NewChallenge {
+        purpose: Purpose::Activation,
+        account: Some(account),
+        address: email.to_owned(),
+        seconds,
+    };
+    Ok(challenges::make(app, conn, new).await?.id)
 }
 
 /// Enqueues a job of this room.

@@ -22,6 +22,8 @@ wire_enum! {
         Active = "active",
         /// Blocked by an admin.
         Blocked = "blocked",
+        /// Closed for good; nothing identifies the person any more.
+        Deleted = "deleted",
     }
 }
 
@@ -29,7 +31,8 @@ wire_enum! {
 #[derive(Debug, Clone, diesel::Queryable)]
 pub(super) struct AccountRow {
     pub(super) id: AccountId,
-    pub(super) email: String,
+    pub(super) email: Option<String>,
+    pub(super) phone: Option<String>,
     pub(super) password_hash: Option<String>,
     pub(super) given_name: String,
     pub(super) family_name: String,
@@ -39,11 +42,16 @@ pub(super) struct AccountRow {
     pub(super) created_at: Time,
     pub(super) updated_at: Time,
     pub(super) roles: Vec<Role>,
+    /// A second factor is set up and confirmed.
+    pub(super) second_factor: bool,
+    /// The password is too short to sign in without it.
+    pub(super) short_password: bool,
 }
 
 type AccountSql = (
     sql_types::Uuid,
-    sql_types::Text,
+    sql_types::Nullable<sql_types::Text>,
+    sql_types::Nullable<sql_types::Text>,
     sql_types::Nullable<sql_types::Text>,
     sql_types::Text,
     sql_types::Text,
@@ -53,15 +61,20 @@ type AccountSql = (
     sql_types::Timestamptz,
     sql_types::Timestamptz,
     sql_types::Array<sql_types::Text>,
+    sql_types::Bool,
+    sql_types::Bool,
 );
 
 /// The columns of [`AccountRow`], in its order.
 macro_rules! select_account {
     ($rest:literal) => {
         concat!(
-            "SELECT id, email, password_hash, given_name, family_name, language, state, version, \
-                created_at, updated_at, \
-                ARRAY(SELECT role FROM account_roles WHERE account_id = accounts.id ORDER BY role) \
+            "SELECT id, email, phone, password_hash, given_name, family_name, language, state, \
+                version, created_at, updated_at, \
+                ARRAY(SELECT role FROM account_roles WHERE account_id = accounts.id ORDER BY role), \
+                EXISTS (SELECT FROM second_factors \
+                    WHERE account_id = accounts.id AND confirmed_at IS NOT NULL), \
+                short_password \
              FROM accounts ",
             $rest
         )
@@ -75,7 +88,10 @@ statement! {
     /// One account by the key of its address.
     AccountByEmail { email_key: String } -> AccountSql, select_account!("WHERE email_key = $1");
 
-    /// The same, kept from changing until the transaction ends.
+    /// One account by its phone number.
+    AccountByPhone { phone: String } -> AccountSql, select_account!("WHERE phone = $1");
+
+    /// The one by the key of its address, kept from changing until the transaction ends.
     LockAccountByEmail { email_key: String } -> AccountSql,
     select_account!("WHERE email_key = $1 FOR UPDATE");
 
@@ -113,7 +129,7 @@ statement! {
 
     /// A new account, unless the address is taken.
     InsertAccount {
-        id: AccountId, email: String, email_key: String, password_hash: Option<String>,
+        id: AccountId, email: Option<String>, email_key: Option<String>, password_hash: Option<String>,
         given_name: String, family_name: String, language: String, state: AccountState, now: Time,
     },
     "INSERT INTO accounts (id, email, email_key, password_hash, given_name, family_name, \
@@ -155,6 +171,12 @@ impl AccountRow {
     pub(super) fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+
+    /// What the person's password may not hold.
+    pub(super) fn personal(&self) -> Vec<&str> {
+        let contacts = [self.email.as_deref(), self.phone.as_deref()].into_iter().flatten();
+        contacts.chain([&*self.given_name, &*self.family_name]).collect()
+    }
 }
 
 impl From<AccountRow> for pb::Account {
@@ -164,8 +186,11 @@ impl From<AccountRow> for pb::Account {
             create_time: Some(row.created_at.into()),
             update_time: Some(row.updated_at.into()),
             etag: row.version.to_string(),
-            email: row.email,
-            name: Some(PersonName { given: row.given_name, family: row.family_name }),
+            email: row.email.unwrap_or_default(),
+            phone: row.phone.unwrap_or_default(),
+            second_factor: row.second_factor,
+            name: (!row.given_name.is_empty())
+                .then_some(PersonName { given: row.given_name, family: row.family_name }),
             language: row.language,
             state: row.state.into(),
             roles: row.roles.into_iter().map(i32::from).collect(),
@@ -186,6 +211,11 @@ pub(super) async fn lock(conn: &mut Conn, id: AccountId) -> Result<Option<Accoun
 /// The account with this address.
 pub(super) async fn find_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
     Ok(AccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+}
+
+/// The account with this phone number (E.164).
+pub(super) async fn find_by_phone(conn: &mut Conn, phone: String) -> Result<Option<AccountRow>> {
+    Ok(AccountByPhone { phone }.get_result(conn).await.optional()?)
 }
 
 /// The account with this address, kept from changing.

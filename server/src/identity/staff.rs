@@ -4,10 +4,10 @@ use diesel_async::RunQueryDsl;
 
 use clinicd_proto::identity::v1 as pb;
 
+use super::grant_role;
 use super::jobs::SendInvitation;
-use super::registering::{NewPerson, enqueue, event};
+use super::registering::{NewPerson, activation, enqueue, event};
 use super::rows::{self, AccountState};
-use super::{grant_role, links, rules};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Reason, Result};
@@ -32,11 +32,38 @@ pub(super) async fn create(
             return Err(Error::of(Reason::AlreadyExists).with("resource", "account"));
         }
         grant_role(app, conn, id, role, by).await?;
-        let activation = links::make(app, conn, id, rules::INVITATION_SECONDS).await?;
+        let activation = activation(app, conn, id, &person.email, true).await?;
         enqueue(app, conn, NewJob::now(&SendInvitation { activation })).await?;
         app.events.emit(conn, event("account.staff_created", id)).await?;
         let account = rows::find(conn, id).await?.map(Into::into);
         Ok(pb::CreateStaffMemberResponse { account })
     })
     .await
+}
+
+/// `ListStaff`.
+pub(super) async fn list(
+    _app: &App,
+    _caller: &Caller,
+    _request: pb::ListStaffRequest,
+) -> Result<pb::ListStaffResponse> {
+    Err(Error::of(Reason::UnknownMethod))
+}
+
+/// `GetStaffMember`.
+pub(super) async fn get(
+    _app: &App,
+    _caller: &Caller,
+    _request: pb::GetStaffMemberRequest,
+) -> Result<pb::GetStaffMemberResponse> {
+    Err(Error::of(Reason::UnknownMethod))
+}
+
+/// `RemoveStaffMember`.
+pub(super) async fn remove(
+    _app: &App,
+    _caller: &Caller,
+    _request: pb::RemoveStaffMemberRequest,
+) -> Result<pb::RemoveStaffMemberResponse> {
+    Err(Error::of(Reason::UnknownMethod))
 }

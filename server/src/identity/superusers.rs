@@ -2,6 +2,7 @@
 
 use diesel_async::RunQueryDsl;
 
+use super::passwords::PasswordUse;
 use super::registering::NewPerson;
 use super::rows::{self, AccountState, ActivateAccount, SuperuserExists};
 use super::{grant_role, rules};
@@ -65,7 +66,7 @@ pub async fn create_superuser(app: &App, email: &str, password: &str) -> Result<
         return Err(Error::field("email", "must be an e-mail address").caused_by(Refused::Email));
     }
     let person = owner(email);
-    rules::check_password(password, &[&person.email])?;
+    rules::check_password(password, &[&person.email], PasswordUse::Alone)?;
     let known = {
         let mut conn = app.db.read().await?;
         rows::find_by_email(&mut conn, rules::email_key(email)).await?

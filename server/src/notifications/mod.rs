@@ -24,7 +24,8 @@ pub async fn send_mail(
     kind: MailKind,
     mut values: Value,
 ) -> Result<(), JobError> {
-    let Some(Contact { email, name, language }) = contact(app, account).await? else {
+    let Some(Contact { email: Some(email), name, language, .. }) = contact(app, account).await?
+    else {
         return Ok(());
     };
     if let Some(values) = values.as_object_mut() {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
@@ -17,17 +17,20 @@ use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
 use super::rules::{Audience, Rule, Rules};
-use super::{Caller, SessionFacts, Sessions, SignedIn};
+use super::{Actor, Caller, SessionFacts, Sessions, SignedIn};
 use crate::app::App;
 use crate::kernel::audit;
 use crate::kernel::error::{Error, Reason, Result, localized, name_of};
-use crate::kernel::kinds::{AccountId, Role, SessionId};
+use crate::kernel::kinds::{AccountId, Role, Scope, SessionId};
 use crate::kernel::locale;
 use crate::kernel::transport::Peer;
 use crate::kernel::transport::deadline::Deadline;
 use crate::kernel::transport::gates::{Gates, OpenStream, Place};
 use crate::kernel::transport::outgoing::Outgoing;
 use crate::kernel::transport::shares::Share;
+
+/// Longest text that a client may say of itself, in characters.
+const USER_AGENT_MAX: usize = 200;
 
 /// Checks every call.
 #[derive(Clone)]
@@ -200,7 +203,12 @@ impl AccessLayer {
         let peer = head.extensions.get::<Peer>().cloned();
         head.extensions.insert(caller.clone());
         let request = Request::from_parts(head, body);
-        let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
+        let actor = caller.session.as_ref().map(|session| Actor {
+            account: session.account,
+            stand_in: rule.is_stand_in(&session.roles),
+        });
+        let answer = Actor::acting(actor, inner.call(request));
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         let response = if rule.standard || rule.runs_to_its_end() {
             answer.await.map_err(|_| Reason::Internal)
         } else {
@@ -240,23 +248,52 @@ impl AccessLayer {
             method: rule.method,
             medical: rule.medical,
             address: address(&head.extensions),
+            user_agent: user_agent(&head.headers),
             trail: Arc::default(),
         };
         if rule.audience == Audience::Public {
             return Ok((caller, Ok(())));
         }
-        let (session, mut facts) = self.session(&head.headers).await?;
-        if permitted(rule, &facts).is_err() {
+        let (session, account) = self.session(rule, head).await?;
+        let mut facts = self.facts(session, account).await?;
+        if self.permitted(rule, &facts).is_err() {
             self.sessions.forget(session);
-            (_, facts) = self.session(&head.headers).await?;
+            facts = self.facts(session, account).await?;
         }
-        let permission = permitted(rule, &facts);
-        caller.session = Some(SignedIn { account: facts.account, session, roles: facts.roles });
+        self.sessions.used(&self.app, session, &facts).await?;
+        let permission = self.permitted(rule, &facts);
+        caller.session = Some(SignedIn {
+            account: facts.account,
+            session,
+            roles: facts.roles,
+            scopes: facts.scopes,
+            signed_in_at: facts.began_at,
+            second_factor: facts.second_factor,
+        });
         Ok((caller, permission))
     }
 
-    async fn session(&self, headers: &HeaderMap) -> Result<(SessionId, SessionFacts)> {
+    /// The facts about a live session, which belongs to the account if one is given.
+    async fn facts(&self, session: SessionId, account: Option<AccountId>) -> Result<SessionFacts> {
+        let facts = self.sessions.find(&self.app, session).await?;
+        let facts = facts.filter(|facts| account.is_none_or(|account| account == facts.account));
+        facts.ok_or_else(|| Error::of(Reason::Unauthenticated))
+    }
+
+    /// The session that a call names by its token, with the token's account, or by a ticket.
+    async fn session(
+        &self,
+        rule: &'static Rule,
+        head: &Parts,
+    ) -> Result<(SessionId, Option<AccountId>)> {
         let unauthenticated = || Error::of(Reason::Unauthenticated);
+        if let (true, false, Some(ticket)) =
+            (rule.gives_stream, head.headers.contains_key(AUTHORIZATION), ticket(&head.uri))
+        {
+            let session = self.sessions.redeem(&self.app, ticket, rule.method).await?;
+            return session.map(|session| (session, None)).ok_or_else(unauthenticated);
+        }
+        let headers = &head.headers;
         let token = headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -265,12 +302,22 @@ impl AccessLayer {
         let now = self.app.clock.now();
         let claims =
             self.app.tokens.verify(token, now.timestamp()).map_err(|_| unauthenticated())?;
-        let id = SessionId(claims.sid);
-        let facts = self.sessions.find(&self.app.db, id, now).await?.ok_or_else(unauthenticated)?;
-        if facts.account.0 != claims.sub {
-            return Err(unauthenticated());
+        Ok((SessionId(claims.sid), Some(AccountId(claims.sub))))
+    }
+
+    /// Whether the rule lets an account in.
+    fn permitted(&self, rule: &Rule, facts: &SessionFacts) -> Result<()> {
+        if let Some(scopes) = &facts.scopes {
+            return in_scope(rule, scopes);
         }
-        Ok((id, facts))
+        if let Audience::Roles(roles) = &rule.audience {
+            has_role(roles, facts)?;
+        }
+        let staff = facts.roles.iter().any(|role| role.is_staff());
+        if rule.medical && staff && !facts.second_factor && self.app.config.staff_second_factor() {
+            return Err(Error::of(Reason::MfaRequired));
+        }
+        Ok(())
     }
 
     /// What every answer goes through: wrong codes of the transport are mended, a refused access
@@ -324,9 +371,16 @@ enum Open {
     Call(#[expect(dead_code, reason = "given back when dropped")] Option<Share<AccountId>>),
 }
 
-/// Whether the rule lets an account in.
-fn permitted(rule: &Rule, facts: &SessionFacts) -> Result<()> {
-    let Audience::Roles(roles) = &rule.audience else { return Ok(()) };
+/// Programs may call what names a scope of their key, and nothing else.
+fn in_scope(rule: &Rule, scopes: &[Scope]) -> Result<()> {
+    let Some(scope) = rule.scope else { return Err(Error::of(Reason::ScopeRequired)) };
+    if scopes.contains(&scope) {
+        return Ok(());
+    }
+    Err(Error::of(Reason::ScopeRequired).with("scope", scope.as_str()))
+}
+
+fn has_role(roles: &[Role], facts: &SessionFacts) -> Result<()> {
     if roles.iter().any(|role| facts.roles.contains(role)) {
         return Ok(());
     }
@@ -335,6 +389,18 @@ fn permitted(rule: &Rule, facts: &SessionFacts) -> Result<()> {
     }
     let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
     Err(Error::of(Reason::RoleRequired).with("roles", names.join(",")))
+}
+
+/// The ticket in the query of a URL.
+fn ticket(uri: &http::Uri) -> Option<&str> {
+    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("ticket="))
+}
+
+/// What a client says of itself, cut to [`USER_AGENT_MAX`] and without signs that could forge a
+/// line of a log.
+fn user_agent(headers: &HeaderMap) -> String {
+    let text = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text.chars().take(USER_AGENT_MAX).collect()
 }
 
 fn address(extensions: &http::Extensions) -> String {
