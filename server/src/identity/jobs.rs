@@ -102,6 +102,12 @@ plain_mails! {
     SendWelcome = "identity.send_welcome", Welcome;
     /// Tells the owner of an account that it has become an administrator's.
     SendAdminGranted = "identity.send_admin_granted", AdminGranted;
+    /// Tells the owner of an account that sign-in now asks for a second factor.
+    SendFactorAdded = "identity.send_factor_added", SecondFactorAdded;
+    /// Tells the owner of an account that the second factor was removed.
+    SendFactorRemoved = "identity.send_factor_removed", SecondFactorRemoved;
+    /// Tells the owner of an account that the recovery codes were replaced.
+    SendCodesReplaced = "identity.send_codes_replaced", RecoveryCodesReplaced;
 }
 
 /// Forgets failed sign-ins that no longer count.

@@ -44,6 +44,7 @@ mod staff;
 mod staff_doctors;
 mod superusers;
 mod tickets;
+mod totp;
 mod users;
 
 use diesel_async::RunQueryDsl;

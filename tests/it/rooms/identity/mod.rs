@@ -1,8 +1,10 @@
 //! Accounts: how they come to be, how people sign in and out, who runs the platform.
 
 mod admins;
+mod changing_password;
 mod guessing;
 mod registering;
+mod second_factor;
 mod sessions;
 mod staff;
 mod users;
