@@ -207,6 +207,12 @@ impl World {
         self.database().sql(sql).await
     }
 
+    /// Runs statements as the owner of the tables, all or none, without their rows.
+    pub async fn batch(&self, sql: &str) {
+        let begun = format!("BEGIN; {sql} COMMIT");
+        self.database().batch(&begun).await;
+    }
+
     /// Runs SQL as the server's own role; fails where the server may not.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ async fn a_new_password_ends_all_other_sessions() {
     world.finish().await;
 }
 
-/// Without `Attempt` around the proof, all of them were judged.
+/// With a limit of 5,000 failures, 50 were judged (and then the address was blocked).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_current_password_is_guessed_five_times_at_most() {
     let world = World::start().await;

@@ -142,7 +142,7 @@ async fn a_recovery_code_works_once_in_the_place_of_the_app() {
     world.finish().await;
 }
 
-/// Without `Attempt` in `complete`, the five tries of each new challenge were judged.
+/// With a limit of 5,000 failures, 50 were judged (and then the address was blocked).
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_are_guessed_five_times_at_most() {
     let world = World::start().await;

@@ -47,7 +47,8 @@ async fn tokens_of(world: &World, person: &Person) -> TokenPair {
     world.again(person).await.client.tokens().unwrap()
 }
 
-/// With the same successor for any exchanged token, the second use of `first` gave tokens.
+/// Without the check that the successor was not exchanged itself, the second use of `first` gave
+/// tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_token_used_twice_ends_its_session() {
     let world = World::start().await;
@@ -98,7 +99,7 @@ async fn a_lost_answer_can_be_had_again_for_ten_seconds() {
     world.finish().await;
 }
 
-/// Without `FOR UPDATE` in `LockSession`, some of them ended the session or broke on a double key.
+/// Without `FOR UPDATE` in `LockSession`, some of them broke on a double key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_parallel_exchanges_have_one_successor() {
     let world = World::start().await;

@@ -1,6 +1,10 @@
 //! Every method of the descriptors, called with an empty body by everybody who may not, and by
 //! those who may.
 
+mod filling;
+mod households;
+mod matrix;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clinicd_sdk::{Code, Error};
