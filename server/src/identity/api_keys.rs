@@ -241,9 +241,10 @@ pub(super) async fn list(
         Direction::Ascending => KeysUp { account, after, limit }.get_results(&mut conn).await?,
         Direction::Descending => KeysDown { account, after, limit }.get_results(&mut conn).await?,
     };
-    let total_size = match request.include_total {
-        true => Some(CountKeys { account }.get_result(&mut conn).await?),
-        false => None,
+    let total_size = if request.include_total {
+        Some(CountKeys { account }.get_result(&mut conn).await?)
+    } else {
+        None
     };
     let (rows, next_page_token) = page.close(rows, |row| row.id)?;
     let keys = rows.into_iter().map(Into::into).collect();

@@ -117,9 +117,10 @@ pub(super) async fn list(
         Direction::Ascending => ProgramsUp { after, limit }.get_results(&mut conn).await?,
         Direction::Descending => ProgramsDown { after, limit }.get_results(&mut conn).await?,
     };
-    let total_size = match request.include_total {
-        true => Some(CountPrograms {}.get_result(&mut conn).await?),
-        false => None,
+    let total_size = if request.include_total {
+        Some(CountPrograms {}.get_result(&mut conn).await?)
+    } else {
+        None
     };
     let (rows, next_page_token) = page.close(rows, |row| row.id.0)?;
     let service_accounts = rows.into_iter().map(Into::into).collect();

@@ -2,8 +2,10 @@
 
 mod admins;
 mod guessing;
+mod programs;
 mod registering;
 mod sessions;
+mod signing_keys;
 mod staff;
 mod users;
 
