@@ -18,6 +18,8 @@ use crate::{appointments, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
+/// How often the key folder is looked at for signing keys.
+const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
@@ -87,7 +89,7 @@ pub fn worker(app: &App) -> Worker {
 }
 
 /// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
-/// must), seals the audit chain, follows the database's clock and measures; and, unless the setting
+/// must), seals the audit chain, follows the database's clock and the signing keys, and measures; and, unless the setting
 /// `worker` says no, it runs jobs and schedules.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
@@ -98,6 +100,7 @@ pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTra
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));
     tasks.spawn(follow_clock(app.clone(), stop.clone()));
+    tasks.spawn(follow_signing_keys(app.clone(), stop.clone()));
     tasks.spawn(telemetry::sample(app.clone(), stop.clone()));
     tasks.close();
     tasks
@@ -111,6 +114,18 @@ async fn follow_clock(app: App, stop: CancellationToken) {
         }
         if let Err(error) = app.follow_database_clock().await {
             tracing::warn!(error = %error, "the database's clock was not read");
+        }
+    }
+}
+
+async fn follow_signing_keys(app: App, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KEYS_PERIOD) => {}
+        }
+        if let Err(error) = app.follow_signing_keys().await {
+            tracing::warn!(error = %error, "the signing keys were not read; going on with the old ones");
         }
     }
 }

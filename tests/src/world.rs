@@ -40,6 +40,7 @@ fn patient() -> Limits {
         streams_per_account: 1_000,
         ..Limits::default()
     }
+    .without_rates()
 }
 
 /// Sessions that outlive the jumps of a test's clock.

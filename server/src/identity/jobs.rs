@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::challenges::{self, Challenge};
-use super::{attempts, rules};
+use super::{attempts, rules, tickets};
 use crate::app::App;
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
@@ -121,6 +121,7 @@ impl Job for SweepFailures {
         let mut conn = app.db.read().await?;
         attempts::sweep(&mut conn, app.clock.now()).await?;
         challenges::sweep(&mut conn, app.clock.now()).await?;
+        tickets::sweep(&mut conn, app.clock.now()).await?;
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ mod challenges;
 mod changing_password;
 mod contacts;
 mod deleting;
+mod exchanging;
 mod history;
 mod history_list;
 pub mod jobs;

@@ -36,7 +36,8 @@ fn channel(world: &World) -> Channel {
     wire::channel(world.url())
 }
 
-fn rules() -> Vec<(String, &'static Rule)> {
+/// Every method with its rule.
+pub(crate) fn rules() -> Vec<(String, &'static Rule)> {
     let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
     let path = |method: prost_reflect::MethodDescriptor| {
         format!("/{}/{}", method.parent_service().full_name(), method.name())

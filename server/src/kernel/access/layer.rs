@@ -1,6 +1,7 @@
 //! The access layer: everything that happens to a call before its handler and after it.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -16,7 +17,8 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
-use super::rules::{Audience, Rule, Rules};
+use super::rates::Rates;
+use super::rules::{Audience, Rule};
 use super::{Actor, Caller, SessionFacts, Sessions, SignedIn};
 use crate::app::App;
 use crate::kernel::audit;
@@ -37,12 +39,12 @@ const USER_AGENT_MAX: usize = 200;
 pub struct AccessLayer {
     /// The application.
     pub app: App,
-    /// The rule of every method.
-    pub rules: Arc<Rules>,
     /// The sessions.
     pub sessions: Sessions,
     /// The places for calls at work.
     pub gates: Arc<Gates>,
+    /// How often a caller may call.
+    pub rates: Arc<Rates>,
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -82,7 +84,7 @@ where
         let gate = Arc::clone(&self.gate);
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
-        let rule = gate.rules.get(request.uri().path());
+        let rule = gate.app.rules.get(request.uri().path());
         let deadline = Deadline::of(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         // On the heap at once: the layers around it would each move the whole of it.
@@ -149,6 +151,9 @@ impl AccessLayer {
             let late = refuse(Error::of(Reason::DeadlineExceeded));
             return self.finish(rule, None, late, started).await;
         }
+        if let Err(error) = self.rates.before_work(rule, peer_address(&head.extensions)) {
+            return refuse(error);
+        }
         let (place, body) = match self.gates.enter(rule, body, ends).await {
             Ok(entered) => entered,
             // The gates count what they shed; a line in the log for each would be work.
@@ -193,6 +198,10 @@ impl AccessLayer {
             Ok(admitted) => admitted,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
         };
+        // Counted, as what the gates shed; a line in the log for each would be work.
+        if let Err(error) = self.rates.of_account(rule, caller.account()) {
+            return refuse(error);
+        }
         if let Err(error) = permission {
             return self.finish(rule, Some(&caller), refuse(error), started).await;
         }
@@ -403,8 +412,12 @@ fn user_agent(headers: &HeaderMap) -> String {
     text.chars().take(USER_AGENT_MAX).collect()
 }
 
+fn peer_address(extensions: &http::Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.address)
+}
+
 fn address(extensions: &http::Extensions) -> String {
-    extensions.get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
+    peer_address(extensions).map(|address| address.to_string()).unwrap_or_default()
 }
 
 /// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.

@@ -7,6 +7,7 @@
 mod actor;
 mod counts;
 pub mod layer;
+pub mod rates;
 pub mod rules;
 mod sessions;
 mod token_cache;

@@ -3,9 +3,11 @@
 mod admins;
 mod changing_password;
 mod guessing;
+mod programs;
 mod registering;
 mod second_factor;
 mod sessions;
+mod signing_keys;
 mod staff;
 mod users;
 
