@@ -5,6 +5,7 @@
 //! record a caller may see is SQL, in each room's `visible_to`.
 
 mod actor;
+mod admitting;
 mod counts;
 pub mod layer;
 pub mod rates;
