@@ -32,7 +32,9 @@ type Answer = Result<Vec<u8>, Refusal>;
 fn sign(method: &str, answer: &Answer) -> char {
     let refusal = match answer {
         // A list in which nothing is.
-        Ok(answer) if answer.is_empty() && method.starts_with("List") => return '.',
+        Ok(answer) if answer.is_empty() && method.starts_with("List") && method != "ListSlots" => {
+            return '.';
+        }
         Ok(_) => return '+',
         Err(refusal) => refusal,
     };
