@@ -1,6 +1,7 @@
 //! The commands of the program. Each but `serve` joins the running embedded database of its data
 //! directory, or starts it for as long as it needs it.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::kernel::data_dir::{DataDir, DataDirError};
 use crate::kernel::db::embedded::{self, Cluster, EmbeddedError};
 use crate::kernel::db::{migrate, tls};
 use crate::kernel::error::Error;
+use crate::kernel::patient_keys;
 use crate::serve::{self, ServeError};
 use crate::{identity, work};
 
@@ -341,12 +343,12 @@ pub fn list_keys(config: &Config) -> Result<(), CommandError> {
         say(&format!("master {}: {does}", master.version));
     }
     let signs = signer(&keys.signing, SigningKey::ripe_at, now());
+    let signs = signs.map_or("", |key| key.kid.as_str());
     for key in &keys.signing {
-        let wait = key.ripe_at() - now();
-        let does = match signs {
-            Some(signs) if signs.kid == key.kid => "signs".to_owned(),
-            _ if wait > 0 => format!("signs in {} minutes", (wait + 59) / 60),
-            _ => "verifies".to_owned(),
+        let does = match key.kid.as_str().cmp(signs) {
+            Ordering::Less => "verifies".to_owned(),
+            Ordering::Equal => "signs".to_owned(),
+            Ordering::Greater => format!("signs in {} minutes", (key.ripe_at() - now() + 59) / 60),
         };
         say(&format!("signing {}: {does}", key.kid));
     }
@@ -368,5 +370,22 @@ pub fn retire_signing(config: &Config, kid: &str) -> Result<(), CommandError> {
     KeyFolder::open_or_create(&path, false)?;
     KeyFolder::retire_signing(&path, kid, now(), ACCESS_TOKEN_SECONDS)?;
     say(&format!("signing key {kid} was removed"));
+    Ok(())
+}
+
+/// `clinicd keys rotate-master`.
+pub fn rotate_master(config: &Config) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    KeyFolder::open_or_create(&path, false)?;
+    say(&format!("master key {} was made", KeyFolder::rotate_master(&path)?));
+    Ok(())
+}
+
+/// `clinicd keys rewrap`.
+pub async fn rewrap(config: Config) -> Result<(), CommandError> {
+    let (app, _database) = open(config).await?;
+    let count = patient_keys::rewrap_all(&app).await?;
+    let newest = app.keys.master.newest_version();
+    say(&format!("{count} keys were wrapped by master key {newest}"));
     Ok(())
 }

@@ -111,6 +111,10 @@ enum Keys {
         /// The key, as `list` names it.
         kid: String,
     },
+    /// Add a master key. Stop every server and worker first, and start them again behind it.
+    RotateMaster,
+    /// Wrap the keys of all patients by the newest master key.
+    Rewrap,
 }
 
 fn main() -> ExitCode {
@@ -182,6 +186,8 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             Command::Keys(Keys::List) => commands::list_keys(&config)?,
             Command::Keys(Keys::RotateSigning) => commands::rotate_signing(&config)?,
             Command::Keys(Keys::RetireSigning { kid }) => commands::retire_signing(&config, &kid)?,
+            Command::Keys(Keys::RotateMaster) => commands::rotate_master(&config)?,
+            Command::Keys(Keys::Rewrap) => commands::rewrap(config).await?,
             Command::Config | Command::Supervise { .. } => {}
         }
         Ok(())

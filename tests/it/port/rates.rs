@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clinicd_proto::rpc::Rpc;
-use clinicd_sdk::proto::appointments::v1::ListAppointmentsRequest;
 use clinicd_sdk::proto::directory::v1::{SearchDoctorsRequest, SearchDoctorsResponse};
 use clinicd_sdk::proto::feed::v1::ListEventsRequest;
 use clinicd_sdk::proto::identity::v1::{
-    GetMyAccountRequest, ResendActivationRequest, ResendActivationResponse,
+    GetMyAccountRequest, RefreshTokenRequest, RefreshTokenResponse,
 };
+use clinicd_sdk::proto::prescriptions::v1::ListPrescriptionsRequest;
 use clinicd_sdk::proto::profiles::v1::UpdateMyPatientRequest;
 use clinicd_sdk::{ApiError, Client, Error, RetryPolicy};
 use clinicd_tests::{Code, World, refused};
@@ -52,9 +52,9 @@ async fn an_account_has_a_burst_and_then_its_rate() {
     sent_away(asha.send(ListEventsRequest::default()).await);
     // Others, and other work, are not concerned.
     ravi.send(GetMyAccountRequest {}).await.unwrap();
-    asha.send(ListAppointmentsRequest::default()).await.unwrap();
-    asha.send(ListAppointmentsRequest::default()).await.unwrap();
-    sent_away(asha.send(ListAppointmentsRequest::default()).await);
+    asha.send(ListPrescriptionsRequest::default()).await.unwrap();
+    asha.send(ListPrescriptionsRequest::default()).await.unwrap();
+    sent_away(asha.send(ListPrescriptionsRequest::default()).await);
     let change = UpdateMyPatientRequest { etag: "1".to_owned(), ..Default::default() };
     let first = asha.send(change.clone()).await;
     assert_ne!(
@@ -88,9 +88,10 @@ async fn forwarded<R: Rpc, M: Message + Default + std::fmt::Debug>(
     answer.messages::<M>().map(|_| ())
 }
 
-fn resend(world: &World) -> ResendActivationRequest {
+/// What is refused, once it is judged.
+fn refresh(world: &World) -> RefreshTokenRequest {
     let request_id = world.app.ids.next().to_string();
-    ResendActivationRequest { request_id, email: "nobody@example.org".to_owned() }
+    RefreshTokenRequest { request_id, refresh_token: "x".to_owned() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,9 +124,9 @@ async fn public_calls_are_counted_by_the_address_that_is_true() {
     // What changes something has a count of its own.
     let mut served = 0;
     let refusal = loop {
-        let request = resend(&world);
-        match forwarded::<_, ResendActivationResponse>(&world, &request, "::1", false).await {
-            Ok(()) => served += 1,
+        let request = refresh(&world);
+        match forwarded::<_, RefreshTokenResponse>(&world, &request, "::1", false).await {
+            Err(error) if error.reason() == Some("INVALID_CREDENTIALS") => served += 1,
             refusal => break refusal,
         }
         assert!(served < 10, "nobody was sent away");
