@@ -2,6 +2,7 @@
 
 mod admins;
 mod changing_password;
+mod ending;
 mod guessing;
 mod programs;
 mod registering;
