@@ -12,6 +12,9 @@ use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::kinds::AccountId;
 use crate::kernel::locale::MailKind;
 use crate::notifications::send_mail;
+use crate::profiles;
+
+pub use super::last_message::SendLastMessage;
 
 /// Mails the link that activates an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,8 +50,16 @@ impl Job for SendInvitation {
             return Ok(());
         };
         values["valid_days"] = json!(rules::INVITATION_DAYS);
+        values["specialty"] = json!(specialty(&app, account).await?);
         send_mail(&app, id, account, MailKind::StaffInvitation, values).await
     }
+}
+
+/// The specialty of somebody who is invited as a doctor.
+async fn specialty(app: &App, account: AccountId) -> Result<Option<String>, JobError> {
+    let mut conn = app.db.read().await?;
+    let doctor = profiles::doctor(&mut conn, account.into()).await?;
+    Ok(doctor.map(|doctor| doctor.specialty_name))
 }
 
 /// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
@@ -102,6 +113,22 @@ plain_mails! {
     SendWelcome = "identity.send_welcome", Welcome;
     /// Tells the owner of an account that it has become an administrator's.
     SendAdminGranted = "identity.send_admin_granted", AdminGranted;
+    /// Tells the owner of an account that it is no longer an administrator's.
+    SendAdminRevoked = "identity.send_admin_revoked", AdminRevoked;
+    /// Tells the owner of an account that it is blocked.
+    SendAccountBlocked = "identity.send_account_blocked", AccountBlocked;
+    /// Tells the owner of an account that it can be used again.
+    SendAccountUnblocked = "identity.send_account_unblocked", AccountUnblocked;
+    /// Tells a person that an admin has changed their details.
+    SendProfileChanged = "identity.send_profile_changed", ProfileChanged;
+    /// Tells the owner of an account of a sign-in from a device that is new to it.
+    SendNewDevice = "identity.send_new_device", NewDevice;
+    /// Tells the owner of an account that a refresh token came back.
+    SendSessionStolen = "identity.send_session_stolen", SessionStolen;
+    /// Tells a doctor that she takes no new bookings.
+    SendDoctorBlocked = "identity.send_doctor_blocked", DoctorBlocked;
+    /// Tells a doctor that she takes bookings again.
+    SendDoctorUnblocked = "identity.send_doctor_unblocked", DoctorUnblocked;
 }
 
 /// Forgets failed sign-ins that no longer count.

@@ -11,8 +11,13 @@
 //! * A refresh token is exchanged once; one that comes back ends its session.
 //! * Of one identifier at most five wrong passwords are looked at within ten minutes.
 //!
-//! Events: `account.registered`, `account.activated`, `account.admin_granted`,
-//! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
+//! * The platform has a superuser who can sign in: nothing that takes the last one's power is done.
+//! * A closed account leads to nobody: no contact, no name, no role, no way in.
+//!
+//! Events: `account.registered`, `account.activated`, `account.updated`, `account.blocked`,
+//! `account.unblocked`, `account.deleted`, `account.admin_granted`, `account.admin_revoked`,
+//! `account.superuser_revoked`, `account.staff_created`, `account.staff_removed`,
+//! `session.new_device`, `session.refresh_reused`.
 
 mod accounts;
 mod activating;
@@ -26,7 +31,10 @@ mod contacts;
 mod deleting;
 mod history;
 mod history_list;
+mod history_query;
 pub mod jobs;
+mod last_message;
+mod managing;
 mod otp;
 pub mod passwords;
 mod programs;
@@ -42,19 +50,21 @@ mod sessions;
 mod signing_in;
 mod staff;
 mod staff_doctors;
+mod staff_query;
 mod superusers;
 mod tickets;
+mod user_query;
 mod users;
 
 use diesel_async::RunQueryDsl;
 
 pub use service::Service;
 pub use sessions::SESSIONS;
-pub use superusers::{FirstLogin, create_superuser, first_login};
+pub use superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
 
 use crate::app::App;
 use crate::kernel::db::Conn;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role};
 
 /// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
@@ -70,6 +80,11 @@ pub async fn grant_role(
     let now = app.clock.now();
     if (rows::InsertRole { account, role, by, now }).execute(conn).await? == 0 {
         return Ok(());
+    }
+    // A new role waits for whoever closes the account; this comes after.
+    let closed = |row: &rows::AccountRow| row.state == rows::AccountState::Deleted;
+    if rows::find(conn, account).await?.as_ref().is_some_and(closed) {
+        return Err(Error::of(Reason::WrongState).with("state", "deleted"));
     }
     rows::TouchAccount { id: account, now }.execute(conn).await?;
     sessions::EndSessions { account, now }.execute(conn).await?;

@@ -22,21 +22,43 @@ pub async fn send_mail(
     key: Uuid,
     account: AccountId,
     kind: MailKind,
-    mut values: Value,
+    values: Value,
 ) -> Result<(), JobError> {
     let Some(Contact { email: Some(email), name, language, .. }) = contact(app, account).await?
     else {
         return Ok(());
     };
+    send_mail_to(app, key, Recipient { email, name, language }, kind, values).await
+}
+
+/// Whom a mail goes to, where that is no longer known by an account.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    /// Mail address.
+    pub email: String,
+    /// Given and family name.
+    pub name: String,
+    /// Preferred language, a BCP 47 tag.
+    pub language: String,
+}
+
+/// Sends a mail to an address. `values` are what the kind needs; `name` is added.
+pub async fn send_mail_to(
+    app: &App,
+    key: Uuid,
+    to: Recipient,
+    kind: MailKind,
+    mut values: Value,
+) -> Result<(), JobError> {
     if let Some(values) = values.as_object_mut() {
-        values.entry("name").or_insert_with(|| name.clone().into());
+        values.entry("name").or_insert_with(|| to.name.clone().into());
     }
-    let mail = locales()?.mail(negotiate(&language), kind, &values).map_err(give)?;
+    let mail = locales()?.mail(negotiate(&to.language), kind, &values).map_err(give)?;
     let message = mail::Message {
         key,
         at: app.clock.now().timestamp(),
-        to_name: Some(name),
-        to_address: email,
+        to_name: Some(to.name),
+        to_address: to.email,
         subject: mail.subject,
         text: mail.text,
         html: Some(mail.html),

@@ -93,13 +93,33 @@ kinds! {
     });
     /// The account has become an administrator's.
     AdminGranted = "admin_granted", json!({ "name": "Asha Rao" });
-    /// Staff made an account for this person: `link`, `token`, `valid_days`.
+    /// Staff made an account for this person: `link`, `token`, `valid_days`, and for a doctor
+    /// `specialty` (else null).
     StaffInvitation = "staff_invitation", json!({
         "name": "Asha Rao",
         "link": "https://clinic.example/activate?token=3fT9kQ",
         "token": "3fT9kQ",
         "valid_days": 7,
+        "specialty": "Cardiology",
     });
+    /// The account is no longer an administrator's.
+    AdminRevoked = "admin_revoked", json!({ "name": "Asha Rao" });
+    /// The account is blocked.
+    AccountBlocked = "account_blocked", json!({ "name": "Asha Rao" });
+    /// The account can be used again.
+    AccountUnblocked = "account_unblocked", json!({ "name": "Asha Rao" });
+    /// The account is closed for good.
+    AccountDeleted = "account_deleted", json!({ "name": "Asha Rao" });
+    /// The clinic has changed what it knows of the person.
+    ProfileChanged = "profile_changed", json!({ "name": "Asha Rao" });
+    /// Somebody signed in from a device that was not used before.
+    NewDevice = "new_device", json!({ "name": "Asha Rao" });
+    /// A session was ended because its refresh token was used twice.
+    SessionStolen = "session_stolen", json!({ "name": "Asha Rao" });
+    /// A doctor takes no new bookings, by decision of the clinic.
+    DoctorBlocked = "doctor_blocked", json!({ "name": "Meera Iyer" });
+    /// A doctor takes bookings again.
+    DoctorUnblocked = "doctor_unblocked", json!({ "name": "Meera Iyer" });
 }
 
 kinds! {
