@@ -137,7 +137,7 @@ fn push_beginning<'b>(
     column: &str,
     beginning: &'b String,
 ) -> QueryResult<()> {
-    for (operator, last) in [(" ~>=~ fold(", ""), (" ~<~ fold(", " || U&'\\+10FFFF'")] {
+    for (operator, last) in [(" ~>=~ (fold(", ")"), (" ~<~ (fold(", " || U&'\\+10FFFF')")] {
         out.push_sql(" AND fold(");
         out.push_sql(column);
         out.push_sql(")");
