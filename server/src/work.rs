@@ -38,7 +38,7 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<identity::SendSessionStolen>(),
         Kind::of::<identity::SendDoctorBlocked>(),
         Kind::of::<identity::SendDoctorUnblocked>(),
-        Kind::of::<identity::SendLastMessage>(),
+        Kind::of::<identity::SendClosed>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::MailStatus>(),
         Kind::of::<onboarding::TextStatus>(),

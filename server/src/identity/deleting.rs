@@ -6,20 +6,24 @@
 //! `account.deleted`.
 
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
 
-use super::last_message::LastMessage;
 use super::managing::{self, require_other, require_rank};
-use super::registering::event;
+use super::registering::{enqueue, event};
 use super::rows::{AccountRow, AccountState};
-use super::rules;
+use super::{Contact, last_message, rules};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
+use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::kinds::{AccountId, Time};
 use crate::kernel::locale::MailKind;
+use crate::notifications::send_mail_to;
 use crate::{appointments, profiles, statement};
 
 statement! {
@@ -95,12 +99,22 @@ async fn close(app: &App, conn: &mut Conn, account: AccountRow) -> Result<()> {
     CloseSessions { account: id, now }.execute(conn).await?;
     profiles::close_people(app, conn, id, patients).await?;
     app.events.emit(conn, event("account.deleted", id)).await?;
-    let Some(email) = account.email else { return Ok(()) };
-    let message = LastMessage {
-        email,
-        name: format!("{} {}", account.given_name, account.family_name).trim().to_owned(),
-        language: account.language,
-        kind: MailKind::AccountDeleted.key().to_owned(),
-    };
-    message.enqueue(app, conn).await
+    let sealed = last_message::seal(app, id, &Contact::from(account))?;
+    enqueue(app, conn, NewJob::now(&SendClosed { account: id, sealed })).await
+}
+
+/// Tells the owner of a closed account, once.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SendClosed {
+    account: AccountId,
+    sealed: String,
+}
+
+impl Job for SendClosed {
+    const KIND: &'static str = "identity.send_closed";
+
+    async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
+        let owner = last_message::open(&app, self.account, &self.sealed).map_err(JobError::Give)?;
+        send_mail_to(&app, id, owner, MailKind::AccountDeleted, json!({})).await
+    }
 }

@@ -14,7 +14,7 @@ use crate::kernel::locale::MailKind;
 use crate::notifications::send_mail;
 use crate::profiles;
 
-pub use super::last_message::SendLastMessage;
+pub use super::deleting::SendClosed;
 
 /// Mails the link that activates an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -57,6 +57,7 @@ mod user_query;
 mod users;
 
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
 
 pub use service::Service;
 pub use sessions::SESSIONS;
@@ -104,7 +105,7 @@ pub async fn set_applicant(
 }
 
 /// How to reach the owner of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// Mail address, when there is one.
     pub email: Option<String>,
@@ -119,10 +120,16 @@ pub struct Contact {
 /// How to reach the owner of an account; none when there is no such account.
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
-    Ok(account.map(|row| Contact {
-        name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
-        email: row.email,
-        phone: row.phone,
-        language: row.language,
-    }))
+    Ok(account.map(Contact::from))
+}
+
+impl From<rows::AccountRow> for Contact {
+    fn from(row: rows::AccountRow) -> Self {
+        Self {
+            name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
+            email: row.email,
+            phone: row.phone,
+            language: row.language,
+        }
+    }
 }

@@ -24,41 +24,31 @@ pub async fn send_mail(
     kind: MailKind,
     values: Value,
 ) -> Result<(), JobError> {
-    let Some(Contact { email: Some(email), name, language, .. }) = contact(app, account).await?
-    else {
-        return Ok(());
-    };
-    send_mail_to(app, key, Recipient { email, name, language }, kind, values).await
+    match contact(app, account).await? {
+        Some(owner) => send_mail_to(app, key, owner, kind, values).await,
+        None => Ok(()),
+    }
 }
 
-/// Whom a mail goes to, where that is no longer known by an account.
-#[derive(Debug, Clone)]
-pub struct Recipient {
-    /// Mail address.
-    pub email: String,
-    /// Given and family name.
-    pub name: String,
-    /// Preferred language, a BCP 47 tag.
-    pub language: String,
-}
-
-/// Sends a mail to an address. `values` are what the kind needs; `name` is added.
+/// Sends a mail to somebody whom no account names, or not by this address. `values` are what the
+/// kind needs; `name` is added. Without an address nothing is sent.
 pub async fn send_mail_to(
     app: &App,
     key: Uuid,
-    to: Recipient,
+    to: Contact,
     kind: MailKind,
     mut values: Value,
 ) -> Result<(), JobError> {
+    let Contact { email: Some(email), name, language, .. } = to else { return Ok(()) };
     if let Some(values) = values.as_object_mut() {
-        values.entry("name").or_insert_with(|| to.name.clone().into());
+        values.entry("name").or_insert_with(|| name.clone().into());
     }
-    let mail = locales()?.mail(negotiate(&to.language), kind, &values).map_err(give)?;
+    let mail = locales()?.mail(negotiate(&language), kind, &values).map_err(give)?;
     let message = mail::Message {
         key,
         at: app.clock.now().timestamp(),
-        to_name: Some(to.name),
-        to_address: to.email,
+        to_name: Some(name).filter(|name| !name.is_empty()),
+        to_address: email,
         subject: mail.subject,
         text: mail.text,
         html: Some(mail.html),
@@ -76,8 +66,23 @@ pub async fn send_sms(
     kind: SmsKind,
     values: Value,
 ) -> Result<(), JobError> {
-    let Some(contact) = contact(app, account).await? else { return Ok(()) };
-    let text = locales()?.sms(negotiate(&contact.language), kind, &values).map_err(give)?;
+    match contact(app, account).await? {
+        Some(owner) => send_sms_to(app, key, &owner.language, phone, kind, values).await,
+        None => Ok(()),
+    }
+}
+
+/// Sends a text message to a phone number (E.164), whoever has it, in this language (BCP 47).
+/// `values` are what the kind needs.
+pub async fn send_sms_to(
+    app: &App,
+    key: Uuid,
+    language: &str,
+    phone: &str,
+    kind: SmsKind,
+    values: Value,
+) -> Result<(), JobError> {
+    let text = locales()?.sms(negotiate(language), kind, &values).map_err(give)?;
     let at = app.clock.now().timestamp();
     let message = sms::Message { key, at, to: phone.to_owned(), text };
     app.ports.sms.send(&message).await.map_err(port_error)
