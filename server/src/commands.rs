@@ -8,11 +8,13 @@ use diesel_async::RunQueryDsl;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{ACCESS_TOKEN_SECONDS, App};
 use crate::config::Config;
 use crate::kernel::audit::verify;
 use crate::kernel::backup::{self, BackupError};
-use crate::kernel::crypto::KeyFolder;
+use crate::kernel::clock::Clock;
+use crate::kernel::crypto::signing::{SigningKey, signer};
+use crate::kernel::crypto::{KeyError, KeyFolder};
 use crate::kernel::data_dir::{DataDir, DataDirError};
 use crate::kernel::db::embedded::{self, Cluster, EmbeddedError};
 use crate::kernel::db::{migrate, tls};
@@ -56,6 +58,9 @@ pub enum CommandError {
     /// There is no backup, or it cannot be restored.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// The key folder cannot be used, or not in this way.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A task ended abnormally.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -324,4 +329,52 @@ pub async fn verify_audit(config: Config) -> Result<(), CommandError> {
             Err(CommandError::Broken { entry, what: fault.what })
         }
     }
+}
+
+/// Seconds since 1970, by this machine: there need not be a database.
+fn now() -> i64 {
+    Clock::default().now().timestamp().as_second()
+}
+
+/// `clinicd keys list`.
+pub fn list_keys(config: &Config) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    let keys = KeyFolder::open_or_create(&path, false)?;
+    for master in KeyFolder::masters(&path)? {
+        let does = match master.version {
+            _ if master.retired => "retired: verifies",
+            version if version == keys.master.newest_version() => "encrypts",
+            _ => "decrypts",
+        };
+        say(&format!("master {}: {does}", master.version));
+    }
+    let signs = signer(&keys.signing, SigningKey::ripe_at, now());
+    for key in &keys.signing {
+        let wait = key.ripe_at() - now();
+        let does = match signs {
+            Some(signs) if signs.kid == key.kid => "signs".to_owned(),
+            _ if wait > 0 => format!("signs in {} minutes", (wait + 59) / 60),
+            _ => "verifies".to_owned(),
+        };
+        say(&format!("signing {}: {does}", key.kid));
+    }
+    Ok(())
+}
+
+/// `clinicd keys rotate-signing`.
+pub fn rotate_signing(config: &Config) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    // Adds nothing to a folder that is not one of keys.
+    KeyFolder::open_or_create(&path, false)?;
+    say(&format!("signing key {} was made", KeyFolder::rotate_signing(&path)?));
+    Ok(())
+}
+
+/// `clinicd keys retire-signing`.
+pub fn retire_signing(config: &Config, kid: &str) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    KeyFolder::open_or_create(&path, false)?;
+    KeyFolder::retire_signing(&path, kid, now(), ACCESS_TOKEN_SECONDS)?;
+    say(&format!("signing key {kid} was removed"));
+    Ok(())
 }

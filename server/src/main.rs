@@ -69,6 +69,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(Audit),
+    /// The key folder.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Print the effective settings; secrets are masked.
     Config,
     #[command(hide = true, name = embedded::SUBCOMMAND)]
@@ -101,6 +104,19 @@ enum Admin {
 enum Audit {
     /// Recompute the hash chain and compare it with the signed heads.
     Verify,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Say which keys there are, and what each does.
+    List,
+    /// Add a key for access tokens. Servers show it at once and sign with it after 10 minutes.
+    RotateSigning,
+    /// Remove a key for access tokens, when no token of it is valid any more.
+    RetireSigning {
+        /// The key, as `list` names it.
+        kid: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -172,6 +188,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
                 commands::revoke_superuser(config, &email).await?;
             }
             Command::Audit(Audit::Verify) => commands::verify_audit(config).await?,
+            Command::Keys(Keys::List) => commands::list_keys(&config)?,
+            Command::Keys(Keys::RotateSigning) => commands::rotate_signing(&config)?,
+            Command::Keys(Keys::RetireSigning { kid }) => commands::retire_signing(&config, &kid)?,
             Command::Config | Command::Supervise { .. } => {}
         }
         Ok(())

@@ -18,6 +18,8 @@ use crate::{appointments, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
+/// How often the key folder is looked at for signing keys.
+const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
@@ -29,6 +31,9 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<identity::SendAccountExists>(),
         Kind::of::<identity::SendWelcome>(),
         Kind::of::<identity::SendAdminGranted>(),
+        Kind::of::<identity::SendFactorAdded>(),
+        Kind::of::<identity::SendFactorRemoved>(),
+        Kind::of::<identity::SendCodesReplaced>(),
         Kind::of::<identity::SweepFailures>(),
         Kind::of::<identity::SendAdminRevoked>(),
         Kind::of::<identity::SendAccountBlocked>(),
@@ -64,6 +69,9 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
         ("doctor.blocked_for_booking", identity::SendDoctorBlocked::on),
         ("doctor.opened_for_booking", identity::SendDoctorUnblocked::on),
         ("account.deleted", onboarding::ForgetApplicant::on),
+        ("account.second_factor_added", identity::SendFactorAdded::on),
+        ("account.second_factor_removed", identity::SendFactorRemoved::on),
+        ("account.recovery_codes_replaced", identity::SendCodesReplaced::on),
         ("application.submitted", onboarding::MailStatus::on),
         ("application.submitted", onboarding::TextStatus::on),
         ("application.changes_requested", onboarding::MailStatus::on),
@@ -99,7 +107,7 @@ pub fn worker(app: &App) -> Worker {
 }
 
 /// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
-/// must), seals the audit chain, follows the database's clock and measures; and, unless the setting
+/// must), seals the audit chain, follows the database's clock and the signing keys, and measures; and, unless the setting
 /// `worker` says no, it runs jobs and schedules.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
@@ -110,6 +118,7 @@ pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTra
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));
     tasks.spawn(follow_clock(app.clone(), stop.clone()));
+    tasks.spawn(follow_signing_keys(app.clone(), stop.clone()));
     tasks.spawn(telemetry::sample(app.clone(), stop.clone()));
     tasks.close();
     tasks
@@ -123,6 +132,18 @@ async fn follow_clock(app: App, stop: CancellationToken) {
         }
         if let Err(error) = app.follow_database_clock().await {
             tracing::warn!(error = %error, "the database's clock was not read");
+        }
+    }
+}
+
+async fn follow_signing_keys(app: App, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KEYS_PERIOD) => {}
+        }
+        if let Err(error) = app.follow_signing_keys().await {
+            tracing::warn!(error = %error, "the signing keys were not read; going on with the old ones");
         }
     }
 }

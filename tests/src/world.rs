@@ -40,6 +40,7 @@ fn patient() -> Limits {
         streams_per_account: 1_000,
         ..Limits::default()
     }
+    .without_rates()
 }
 
 /// Sessions that outlive the jumps of a test's clock.
@@ -205,6 +206,12 @@ impl World {
     /// Runs SQL as the owner of the tables, who may do what the server may not. Rows as text.
     pub async fn sql(&self, sql: &str) -> Vec<Vec<String>> {
         self.database().sql(sql).await
+    }
+
+    /// Runs statements as the owner of the tables, all or none, without their rows.
+    pub async fn batch(&self, sql: &str) {
+        let begun = format!("BEGIN; {sql} COMMIT");
+        self.database().batch(&begun).await;
     }
 
     /// Runs SQL as the server's own role; fails where the server may not.

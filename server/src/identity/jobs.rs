@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::challenges::{self, Challenge};
-use super::{attempts, rules};
+use super::{attempts, rules, tickets};
 use crate::app::App;
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
@@ -129,6 +129,12 @@ plain_mails! {
     SendDoctorBlocked = "identity.send_doctor_blocked", DoctorBlocked;
     /// Tells a doctor that she takes bookings again.
     SendDoctorUnblocked = "identity.send_doctor_unblocked", DoctorUnblocked;
+    /// Tells the owner of an account that sign-in now asks for a second factor.
+    SendFactorAdded = "identity.send_factor_added", SecondFactorAdded;
+    /// Tells the owner of an account that the second factor was removed.
+    SendFactorRemoved = "identity.send_factor_removed", SecondFactorRemoved;
+    /// Tells the owner of an account that the recovery codes were replaced.
+    SendCodesReplaced = "identity.send_codes_replaced", RecoveryCodesReplaced;
 }
 
 /// Forgets failed sign-ins that no longer count.
@@ -142,6 +148,7 @@ impl Job for SweepFailures {
         let mut conn = app.db.read().await?;
         attempts::sweep(&mut conn, app.clock.now()).await?;
         challenges::sweep(&mut conn, app.clock.now()).await?;
+        tickets::sweep(&mut conn, app.clock.now()).await?;
         Ok(())
     }
 }

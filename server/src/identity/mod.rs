@@ -29,6 +29,7 @@ mod challenges;
 mod changing_password;
 mod contacts;
 mod deleting;
+mod exchanging;
 mod history;
 mod history_list;
 mod history_query;
@@ -53,6 +54,7 @@ mod staff_doctors;
 mod staff_query;
 mod superusers;
 mod tickets;
+mod totp;
 mod user_query;
 mod users;
 

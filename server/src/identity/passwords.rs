@@ -287,6 +287,12 @@ pub fn check_strength(
     if weak { Err(PasswordError::WeakPassword) } else { Ok(()) }
 }
 
+/// Whether a password is too short to sign in without a second factor.
+#[must_use]
+pub fn is_short(password: &str) -> bool {
+    password.nfc().count() < MIN_LENGTH_ALONE
+}
+
 fn normalised(password: &str) -> Result<Zeroizing<String>, PasswordError> {
     if password.len() > MAX_BYTES {
         return Err(PasswordError::TooLong);

@@ -1,11 +1,10 @@
 //! G2: a handler that forgets the audit log does not get its answer out.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use clinicd_server::app::App;
 use clinicd_server::kernel::access::layer::AccessLayer;
-use clinicd_server::kernel::access::rules::Rules;
+use clinicd_server::kernel::access::rates::Rates;
 use clinicd_server::kernel::access::tokens::NewToken;
 use clinicd_server::kernel::access::{Caller, SessionFacts, SessionTable, Sessions};
 use clinicd_server::kernel::audit::{self, Access, DataType};
@@ -53,9 +52,9 @@ fn lookup(_: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<SessionFac
 
 /// Calls a method whose handler shows a text, and logs the access or forgets to.
 async fn call(app: &App, path: &str, log: bool) -> (Option<String>, String) {
-    let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap());
+    let rates = Rates::new(&app.config.limits);
     let (sessions, gates) = (Sessions::new(SESSIONS), Gates::new(&app.config));
-    let gate = AccessLayer { app: app.clone(), rules, sessions, gates };
+    let gate = AccessLayer { app: app.clone(), sessions, gates, rates };
     let handler_app = app.clone();
     let handler = service_fn(move |request: Request<Body>| {
         let app = handler_app.clone();

@@ -7,21 +7,23 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
-use super::rules::{Audience, Rule, Rules};
-use super::{Actor, Caller, SessionFacts, Sessions, SignedIn};
+use super::admitting::peer_address;
+use super::rates::Rates;
+use super::rules::Rule;
+use super::{Actor, Caller, Sessions};
 use crate::app::App;
 use crate::kernel::audit;
 use crate::kernel::error::{Error, Reason, Result, localized, name_of};
-use crate::kernel::kinds::{AccountId, Role, Scope, SessionId};
+use crate::kernel::kinds::AccountId;
 use crate::kernel::locale;
 use crate::kernel::transport::Peer;
 use crate::kernel::transport::deadline::Deadline;
@@ -29,20 +31,17 @@ use crate::kernel::transport::gates::{Gates, OpenStream, Place};
 use crate::kernel::transport::outgoing::Outgoing;
 use crate::kernel::transport::shares::Share;
 
-/// Longest text that a client may say of itself, in characters.
-const USER_AGENT_MAX: usize = 200;
-
 /// Checks every call.
 #[derive(Clone)]
 pub struct AccessLayer {
     /// The application.
     pub app: App,
-    /// The rule of every method.
-    pub rules: Arc<Rules>,
     /// The sessions.
     pub sessions: Sessions,
     /// The places for calls at work.
     pub gates: Arc<Gates>,
+    /// How often a caller may call.
+    pub rates: Arc<Rates>,
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -82,7 +81,7 @@ where
         let gate = Arc::clone(&self.gate);
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
-        let rule = gate.rules.get(request.uri().path());
+        let rule = gate.app.rules.get(request.uri().path());
         let deadline = Deadline::of(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         // On the heap at once: the layers around it would each move the whole of it.
@@ -149,6 +148,9 @@ impl AccessLayer {
             let late = refuse(Error::of(Reason::DeadlineExceeded));
             return self.finish(rule, None, late, started).await;
         }
+        if let Err(error) = self.rates.before_work(rule, peer_address(&head.extensions)) {
+            return refuse(error);
+        }
         let (place, body) = match self.gates.enter(rule, body, ends).await {
             Ok(entered) => entered,
             // The gates count what they shed; a line in the log for each would be work.
@@ -193,6 +195,10 @@ impl AccessLayer {
             Ok(admitted) => admitted,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
         };
+        // Counted, as what the gates shed; a line in the log for each would be work.
+        if let Err(error) = self.rates.of_account(rule, caller.account()) {
+            return refuse(error);
+        }
         if let Err(error) = permission {
             return self.finish(rule, Some(&caller), refuse(error), started).await;
         }
@@ -238,86 +244,6 @@ impl AccessLayer {
             return self.gates.stream(rule, account).map(Open::Stream);
         }
         self.gates.call(account).map(Open::Call)
-    }
-
-    /// Finds out who calls, and whether the rule lets them in. A role that was given a moment ago
-    /// counts: before a refusal the database is asked anew.
-    async fn admit(&self, rule: &'static Rule, head: &Parts) -> Result<(Caller, Result<()>)> {
-        let mut caller = Caller {
-            session: None,
-            method: rule.method,
-            medical: rule.medical,
-            address: address(&head.extensions),
-            user_agent: user_agent(&head.headers),
-            trail: Arc::default(),
-        };
-        if rule.audience == Audience::Public {
-            return Ok((caller, Ok(())));
-        }
-        let (session, account) = self.session(rule, head).await?;
-        let mut facts = self.facts(session, account).await?;
-        if self.permitted(rule, &facts).is_err() {
-            self.sessions.forget(session);
-            facts = self.facts(session, account).await?;
-        }
-        self.sessions.used(&self.app, session, &facts).await?;
-        let permission = self.permitted(rule, &facts);
-        caller.session = Some(SignedIn {
-            account: facts.account,
-            session,
-            roles: facts.roles,
-            scopes: facts.scopes,
-            signed_in_at: facts.began_at,
-            second_factor: facts.second_factor,
-        });
-        Ok((caller, permission))
-    }
-
-    /// The facts about a live session, which belongs to the account if one is given.
-    async fn facts(&self, session: SessionId, account: Option<AccountId>) -> Result<SessionFacts> {
-        let facts = self.sessions.find(&self.app, session).await?;
-        let facts = facts.filter(|facts| account.is_none_or(|account| account == facts.account));
-        facts.ok_or_else(|| Error::of(Reason::Unauthenticated))
-    }
-
-    /// The session that a call names by its token, with the token's account, or by a ticket.
-    async fn session(
-        &self,
-        rule: &'static Rule,
-        head: &Parts,
-    ) -> Result<(SessionId, Option<AccountId>)> {
-        let unauthenticated = || Error::of(Reason::Unauthenticated);
-        if let (true, false, Some(ticket)) =
-            (rule.gives_stream, head.headers.contains_key(AUTHORIZATION), ticket(&head.uri))
-        {
-            let session = self.sessions.redeem(&self.app, ticket, rule.method).await?;
-            return session.map(|session| (session, None)).ok_or_else(unauthenticated);
-        }
-        let headers = &head.headers;
-        let token = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(unauthenticated)?;
-        let now = self.app.clock.now();
-        let claims =
-            self.app.tokens.verify(token, now.timestamp()).map_err(|_| unauthenticated())?;
-        Ok((SessionId(claims.sid), Some(AccountId(claims.sub))))
-    }
-
-    /// Whether the rule lets an account in.
-    fn permitted(&self, rule: &Rule, facts: &SessionFacts) -> Result<()> {
-        if let Some(scopes) = &facts.scopes {
-            return in_scope(rule, scopes);
-        }
-        if let Audience::Roles(roles) = &rule.audience {
-            has_role(roles, facts)?;
-        }
-        let staff = facts.roles.iter().any(|role| role.is_staff());
-        if rule.medical && staff && !facts.second_factor && self.app.config.staff_second_factor() {
-            return Err(Error::of(Reason::MfaRequired));
-        }
-        Ok(())
     }
 
     /// What every answer goes through: wrong codes of the transport are mended, a refused access
@@ -369,42 +295,6 @@ impl AccessLayer {
 enum Open {
     Stream(OpenStream),
     Call(#[expect(dead_code, reason = "given back when dropped")] Option<Share<AccountId>>),
-}
-
-/// Programs may call what names a scope of their key, and nothing else.
-fn in_scope(rule: &Rule, scopes: &[Scope]) -> Result<()> {
-    let Some(scope) = rule.scope else { return Err(Error::of(Reason::ScopeRequired)) };
-    if scopes.contains(&scope) {
-        return Ok(());
-    }
-    Err(Error::of(Reason::ScopeRequired).with("scope", scope.as_str()))
-}
-
-fn has_role(roles: &[Role], facts: &SessionFacts) -> Result<()> {
-    if roles.iter().any(|role| facts.roles.contains(role)) {
-        return Ok(());
-    }
-    if facts.applicant && roles.contains(&Role::Doctor) {
-        return Err(Error::of(Reason::OnboardingNotApproved));
-    }
-    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    Err(Error::of(Reason::RoleRequired).with("roles", names.join(",")))
-}
-
-/// The ticket in the query of a URL.
-fn ticket(uri: &http::Uri) -> Option<&str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("ticket="))
-}
-
-/// What a client says of itself, cut to [`USER_AGENT_MAX`] and without signs that could forge a
-/// line of a log.
-fn user_agent(headers: &HeaderMap) -> String {
-    let text = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    text.chars().take(USER_AGENT_MAX).collect()
-}
-
-fn address(extensions: &http::Extensions) -> String {
-    extensions.get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
 /// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.

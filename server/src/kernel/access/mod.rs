@@ -5,8 +5,10 @@
 //! record a caller may see is SQL, in each room's `visible_to`.
 
 mod actor;
+mod admitting;
 mod counts;
 pub mod layer;
+pub mod rates;
 pub mod rules;
 mod sessions;
 mod token_cache;

@@ -68,7 +68,35 @@ pub enum Lane {
     Work,
 }
 
+/// Which calls of one caller are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Sign-in, registration and the like, by client address.
+    SignIn,
+    /// Reads without a token, by client address.
+    PublicReads,
+    /// Reads, by account.
+    Reads,
+    /// Changes, by account.
+    Changes,
+    /// What shows medical data, by account.
+    Medical,
+}
+
 impl Rule {
+    /// Which rate counts; none for health and reflection.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        match (self.audience == Audience::Public, self.changes) {
+            _ if self.standard => None,
+            (true, true) => Some(Class::SignIn),
+            (true, false) => Some(Class::PublicReads),
+            _ if self.medical => Some(Class::Medical),
+            (false, true) => Some(Class::Changes),
+            (false, false) => Some(Class::Reads),
+        }
+    }
+
     /// What changes something, or shows medical data after its audit entry, is not broken off when
     /// its client goes away or its deadline passes.
     #[must_use]

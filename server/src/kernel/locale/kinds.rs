@@ -93,6 +93,12 @@ kinds! {
     });
     /// The account has become an administrator's.
     AdminGranted = "admin_granted", json!({ "name": "Asha Rao" });
+    /// Sign-in now asks for a second factor.
+    SecondFactorAdded = "second_factor_added", json!({ "name": "Asha Rao" });
+    /// Sign-in no longer asks for a second factor.
+    SecondFactorRemoved = "second_factor_removed", json!({ "name": "Asha Rao" });
+    /// The recovery codes were replaced.
+    RecoveryCodesReplaced = "recovery_codes_replaced", json!({ "name": "Asha Rao" });
     /// Staff made an account for this person: `link`, `token`, `valid_days`, and for a doctor
     /// `specialty` (else null).
     StaffInvitation = "staff_invitation", json!({

@@ -45,7 +45,7 @@ pub(super) async fn identity(trial: &mut Trial) {
         name: Some(name.clone()),
         ..Default::default()
     };
-    let effects = [("accounts", 1), ("account_roles", 1), ("patients", 1), ("activations", 1)];
+    let effects = [("accounts", 1), ("account_roles", 1), ("patients", 1), ("challenges", 1)];
     let effects = [&effects[..], &[("events", 2), ("jobs", 1)]].concat();
     trial.change(&anybody, request, |r| r.language = "hi".into(), &effects).await;
 
@@ -90,7 +90,7 @@ async fn administration(trial: &mut Trial, account_id: String) {
         role: Role::Operator.into(),
         ..Default::default()
     };
-    let effects = [("accounts", 1), ("account_roles", 1), ("activations", 1)];
+    let effects = [("accounts", 1), ("account_roles", 1), ("challenges", 1)];
     let effects = [&effects[..], &[("events", 1), ("jobs", 1)]].concat();
     trial.change(&admin, request, |r| r.set_role(Role::Pharmacist), &effects).await;
 }

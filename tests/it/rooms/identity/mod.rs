@@ -3,12 +3,16 @@
 mod accounts;
 mod admins;
 mod blocking;
+mod changing_password;
 mod closing_races;
 mod deleting;
 mod guessing;
+mod programs;
 mod registering;
+mod second_factor;
 mod sessions;
 mod sign_in_history;
+mod signing_keys;
 mod staff;
 mod staff_doctors;
 mod users;

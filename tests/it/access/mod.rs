@@ -1,6 +1,10 @@
 //! Every method of the descriptors, called with an empty body by everybody who may not, and by
 //! those who may.
 
+mod filling;
+mod households;
+mod matrix;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clinicd_sdk::{Code, Error};
@@ -32,7 +36,8 @@ fn channel(world: &World) -> Channel {
     wire::channel(world.url())
 }
 
-fn rules() -> Vec<(String, &'static Rule)> {
+/// Every method with its rule.
+pub(crate) fn rules() -> Vec<(String, &'static Rule)> {
     let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
     let path = |method: prost_reflect::MethodDescriptor| {
         format!("/{}/{}", method.parent_service().full_name(), method.name())
