@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
@@ -30,6 +31,12 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<identity::SendWelcome>(),
         Kind::of::<identity::SendAdminGranted>(),
         Kind::of::<identity::SweepFailures>(),
+        Kind::of::<identity::SendPasswordChanged>(),
+        Kind::of::<contacts::SendCode>(),
+        Kind::of::<contacts::TellNumberExists>(),
+        Kind::of::<contacts::SendRecovery>(),
+        Kind::of::<contacts::SendEmailChange>(),
+        Kind::of::<contacts::TellContactChanged>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::MailStatus>(),
         Kind::of::<onboarding::TextStatus>(),
@@ -46,6 +53,7 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
     vec![
         ("account.activated", identity::SendWelcome::on),
         ("account.admin_granted", identity::SendAdminGranted::on),
+        ("account.password_changed", identity::SendPasswordChanged::on),
         ("application.submitted", onboarding::MailStatus::on),
         ("application.submitted", onboarding::TextStatus::on),
         ("application.changes_requested", onboarding::MailStatus::on),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::challenges::{self, Challenge};
-use super::{attempts, rules};
+use super::{attempts, code_limits, registering_phone, rules};
 use crate::app::App;
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
@@ -52,7 +52,7 @@ impl Job for SendInvitation {
 }
 
 /// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
-async fn link(
+pub(super) async fn link(
     app: &App,
     id: Uuid,
     page: &str,
@@ -102,9 +102,11 @@ plain_mails! {
     SendWelcome = "identity.send_welcome", Welcome;
     /// Tells the owner of an account that it has become an administrator's.
     SendAdminGranted = "identity.send_admin_granted", AdminGranted;
+    /// Tells the owner of an account that its password was changed.
+    SendPasswordChanged = "identity.send_password_changed", PasswordChanged;
 }
 
-/// Forgets failed sign-ins that no longer count.
+/// Forgets failed sign-ins, sent codes and registrations that no longer count.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SweepFailures {}
 
@@ -115,6 +117,8 @@ impl Job for SweepFailures {
         let mut conn = app.db.read().await?;
         attempts::sweep(&mut conn, app.clock.now()).await?;
         challenges::sweep(&mut conn, app.clock.now()).await?;
+        code_limits::sweep(&mut conn, app.clock.now()).await?;
+        registering_phone::sweep(&mut conn, app.clock.now()).await?;
         Ok(())
     }
 }

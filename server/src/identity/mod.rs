@@ -12,7 +12,8 @@
 //! * Of one identifier at most five wrong passwords are looked at within ten minutes.
 //!
 //! Events: `account.registered`, `account.activated`, `account.admin_granted`,
-//! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
+//! `account.admin_revoked`, `account.staff_created`, `account.recovery_started`,
+//! `account.password_changed`, `account.contact_changed`, `session.refresh_reused`.
 
 mod accounts;
 mod activating;
@@ -22,17 +23,23 @@ mod attempts;
 mod blocking;
 mod challenges;
 mod changing_password;
+mod code_limits;
+mod codes;
+pub mod contact_jobs;
 mod contacts;
 mod deleting;
 mod history;
 mod history_list;
 pub mod jobs;
+mod last_message;
 mod otp;
+mod pacing;
 pub mod passwords;
 mod programs;
 mod recovering;
 mod refreshing;
 mod registering;
+mod registering_phone;
 mod rows;
 mod rules;
 mod second_factor;
@@ -47,6 +54,7 @@ mod tickets;
 mod users;
 
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
 
 pub use service::Service;
 pub use sessions::SESSIONS;
@@ -89,7 +97,7 @@ pub async fn set_applicant(
 }
 
 /// How to reach the owner of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// Mail address, when there is one.
     pub email: Option<String>,
@@ -104,10 +112,16 @@ pub struct Contact {
 /// How to reach the owner of an account; none when there is no such account.
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
-    Ok(account.map(|row| Contact {
-        name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
-        email: row.email,
-        phone: row.phone,
-        language: row.language,
-    }))
+    Ok(account.map(Contact::from))
+}
+
+impl From<rows::AccountRow> for Contact {
+    fn from(row: rows::AccountRow) -> Self {
+        Self {
+            name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
+            email: row.email,
+            phone: row.phone,
+            language: row.language,
+        }
+    }
 }
