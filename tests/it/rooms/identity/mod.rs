@@ -1,10 +1,16 @@
 //! Accounts: how they come to be, how people sign in and out, who runs the platform.
 
 mod admins;
+mod contacts;
 mod guessing;
+mod phone;
+mod phone_limits;
+mod phone_registering;
+mod recovering;
 mod registering;
 mod sessions;
 mod staff;
+mod telling_nothing;
 mod users;
 
 use clinicd_sdk::proto::identity::v1::RegisterAccountRequest;
