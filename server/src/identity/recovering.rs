@@ -163,6 +163,9 @@ async fn set_password(
         {
             return Err(refused());
         }
+        if account.email.as_ref() != Some(&right.address) {
+            codes::forgive_by_code(conn, id).await?;
+        }
         let now = app.clock.now();
         SetPassword { id, password_hash: hash.clone(), short, now }.execute(conn).await?;
         EndSessions { account: id, now }.execute(conn).await?;

@@ -188,6 +188,8 @@ async fn a_hundred_wrong_codes_in_a_row_close_the_way_by_phone() {
     world.finish().await;
 }
 
+/// With the condition taken out of `TakeAttempt` and the tries out of `TakeTry`, fifty were judged;
+/// then the client address was blocked.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_parallel_guesses_at_a_code_five_are_judged() {
     let world = World::start().await;
@@ -212,6 +214,7 @@ async fn of_parallel_guesses_at_a_code_five_are_judged() {
     world.finish().await;
 }
 
+/// Without `used_at IS NULL` in `TakeTry` and `UseChallenge`, all hundred signed in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_given_back_by_many_at_once_starts_one_session() {
     let world = World::start().await;

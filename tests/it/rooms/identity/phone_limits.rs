@@ -62,6 +62,7 @@ async fn a_number_gets_so_many_codes_and_no_more() {
     world.finish().await;
 }
 
+/// Without the gap in `CountSent`, five were sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_parallel_requests_one_sends_a_code() {
     let world = World::start().await;

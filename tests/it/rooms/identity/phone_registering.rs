@@ -61,7 +61,7 @@ async fn a_number_alone_is_enough() {
     world.finish().await;
 }
 
-/// With the number set by the registration, the second one could not be confirmed.
+/// Nobody keeps a number from its owner by registering it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_belongs_to_whoever_confirms_it_first() {
     let world = World::start().await;
