@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
@@ -44,6 +45,12 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<identity::SendDoctorBlocked>(),
         Kind::of::<identity::SendDoctorUnblocked>(),
         Kind::of::<identity::SendClosed>(),
+        Kind::of::<identity::SendPasswordChanged>(),
+        Kind::of::<contacts::SendCode>(),
+        Kind::of::<contacts::TellNumberExists>(),
+        Kind::of::<contacts::SendRecovery>(),
+        Kind::of::<contacts::SendEmailChange>(),
+        Kind::of::<contacts::TellContactChanged>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::MailStatus>(),
         Kind::of::<onboarding::TextStatus>(),
@@ -72,6 +79,7 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
         ("account.second_factor_added", identity::SendFactorAdded::on),
         ("account.second_factor_removed", identity::SendFactorRemoved::on),
         ("account.recovery_codes_replaced", identity::SendCodesReplaced::on),
+        ("account.password_changed", identity::SendPasswordChanged::on),
         ("application.submitted", onboarding::MailStatus::on),
         ("application.submitted", onboarding::TextStatus::on),
         ("application.changes_requested", onboarding::MailStatus::on),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::challenges::{self, Challenge};
-use super::{attempts, rules, tickets};
+use super::{attempts, code_limits, registering_phone, rules, tickets};
 use crate::app::App;
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
@@ -63,7 +63,7 @@ async fn specialty(app: &App, account: AccountId) -> Result<Option<String>, JobE
 }
 
 /// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
-async fn link(
+pub(super) async fn link(
     app: &App,
     id: Uuid,
     page: &str,
@@ -135,9 +135,11 @@ plain_mails! {
     SendFactorRemoved = "identity.send_factor_removed", SecondFactorRemoved;
     /// Tells the owner of an account that the recovery codes were replaced.
     SendCodesReplaced = "identity.send_codes_replaced", RecoveryCodesReplaced;
+    /// Tells the owner of an account that its password was changed.
+    SendPasswordChanged = "identity.send_password_changed", PasswordChanged;
 }
 
-/// Forgets failed sign-ins that no longer count.
+/// Forgets failed sign-ins, sent codes and registrations that no longer count.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SweepFailures {}
 
@@ -149,6 +151,8 @@ impl Job for SweepFailures {
         attempts::sweep(&mut conn, app.clock.now()).await?;
         challenges::sweep(&mut conn, app.clock.now()).await?;
         tickets::sweep(&mut conn, app.clock.now()).await?;
+        code_limits::sweep(&mut conn, app.clock.now()).await?;
+        registering_phone::sweep(&mut conn, app.clock.now()).await?;
         Ok(())
     }
 }

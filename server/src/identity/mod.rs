@@ -10,13 +10,13 @@
 //!   not in the database.
 //! * A refresh token is exchanged once; one that comes back ends its session.
 //! * Of one identifier at most five wrong passwords are looked at within ten minutes.
-//!
 //! * The platform has a superuser who can sign in: nothing that takes the last one's power is done.
 //! * A closed account leads to nobody: no contact, no name, no role, no way in.
 //!
 //! Events: `account.registered`, `account.activated`, `account.updated`, `account.blocked`,
 //! `account.unblocked`, `account.deleted`, `account.admin_granted`, `account.admin_revoked`,
 //! `account.superuser_revoked`, `account.staff_created`, `account.staff_removed`,
+//! `account.recovery_started`, `account.password_changed`, `account.contact_changed`,
 //! `session.new_device`, `session.refresh_reused`.
 
 mod accounts;
@@ -27,6 +27,9 @@ mod attempts;
 mod blocking;
 mod challenges;
 mod changing_password;
+mod code_limits;
+mod codes;
+pub mod contact_jobs;
 mod contacts;
 mod deleting;
 mod exchanging;
@@ -37,11 +40,13 @@ pub mod jobs;
 mod last_message;
 mod managing;
 mod otp;
+mod pacing;
 pub mod passwords;
 mod programs;
 mod recovering;
 mod refreshing;
 mod registering;
+mod registering_phone;
 mod rows;
 mod rules;
 mod second_factor;

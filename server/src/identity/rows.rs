@@ -95,6 +95,10 @@ statement! {
     LockAccountByEmail { email_key: String } -> AccountSql,
     select_account!("WHERE email_key = $1 FOR UPDATE");
 
+    /// The same by its phone number.
+    LockAccountByPhone { phone: String } -> AccountSql,
+    select_account!("WHERE phone = $1 FOR UPDATE");
+
     /// The same by id.
     LockAccount { id: AccountId } -> AccountSql, select_account!("WHERE id = $1 FOR UPDATE");
 
@@ -192,4 +196,9 @@ pub(super) async fn find_by_phone(conn: &mut Conn, phone: String) -> Result<Opti
 /// The account with this address, kept from changing.
 pub(super) async fn lock_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
     Ok(LockAccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+}
+
+/// The account with this phone number (E.164), kept from changing.
+pub(super) async fn lock_by_phone(conn: &mut Conn, phone: String) -> Result<Option<AccountRow>> {
+    Ok(LockAccountByPhone { phone }.get_result(conn).await.optional()?)
 }

@@ -55,7 +55,7 @@ pub(super) async fn list(
     })?;
     let (after, limit) = (page.after.map(AccountId), page.limit + 1);
     let query = Page { filter: filter.clone(), direction, after, limit };
-    let count = request.include_total.then(|| Count(filter));
+    let count = request.include_total.then_some(Count(filter));
     let (query, count) = (&query, &count);
     let (rows, total_size) = app
         .db

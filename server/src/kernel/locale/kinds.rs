@@ -126,6 +126,29 @@ kinds! {
     DoctorBlocked = "doctor_blocked", json!({ "name": "Meera Iyer" });
     /// A doctor takes bookings again.
     DoctorUnblocked = "doctor_unblocked", json!({ "name": "Meera Iyer" });
+    /// Replace a lost password: `link`, `token`, `valid_minutes`.
+    AccountRecovery = "account_recovery", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/recover?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_minutes": 30,
+    });
+    /// The password was changed.
+    PasswordChanged = "password_changed", json!({ "name": "Asha Rao" });
+    /// Confirm a new address: `link`, `token`, `valid_minutes`.
+    EmailChange = "email_change", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/confirm-email?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_minutes": 30,
+    });
+    /// An address or number was changed: `contact` (`email` or `phone`), `old` (whether this
+    /// message goes to the one before).
+    ContactChanged = "contact_changed", json!({
+        "name": "Asha Rao",
+        "contact": "email",
+        "old": true,
+    });
 }
 
 kinds! {
@@ -136,4 +159,9 @@ kinds! {
     OnboardingStatus = "onboarding_status", json!({ "status": "approved" });
     /// A code for one sign-in or confirmation: `code`, `valid_minutes`.
     OneTimeCode = "one_time_code", json!({ "code": "123456", "valid_minutes": 5 });
+    /// Somebody tried to register with the number of this account.
+    AccountExists = "account_exists", json!({});
+    /// An address or number of the account was changed: `contact` (`email` or `phone`), `old`
+    /// (whether this message goes to the one before).
+    ContactChanged = "contact_changed", json!({ "contact": "phone", "old": true });
 }
