@@ -97,6 +97,10 @@ CREATE TABLE sign_ins (
 );
 CREATE INDEX sign_ins_success ON sign_ins (success, id) WHERE hidden_at IS NULL;
 CREATE INDEX sign_ins_time ON sign_ins (created_at, id) WHERE hidden_at IS NULL;
+CREATE INDEX sign_ins_account_time ON sign_ins (account_id, created_at, id)
+    WHERE hidden_at IS NULL;
+CREATE INDEX sign_ins_account_success ON sign_ins (account_id, success, id)
+    WHERE hidden_at IS NULL;
 CREATE INDEX sign_ins_account ON sign_ins (account_id, id) WHERE hidden_at IS NULL;
 REVOKE UPDATE, DELETE ON sign_ins FROM clinicd_app;
 GRANT UPDATE (hidden_at, hidden_by) ON sign_ins TO clinicd_app;

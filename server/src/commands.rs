@@ -307,6 +307,14 @@ pub async fn create_superuser(
     Ok(())
 }
 
+/// `clinicd admin revoke-superuser`.
+pub async fn revoke_superuser(config: Config, email: &str) -> Result<(), CommandError> {
+    let (app, _database) = open(config).await?;
+    identity::revoke_superuser(&app, email).await?;
+    say("the account is no longer a superuser's");
+    Ok(())
+}
+
 /// `clinicd audit verify`.
 pub async fn verify_audit(config: Config) -> Result<(), CommandError> {
     let (app, _database) = open(config).await?;

@@ -92,6 +92,12 @@ enum Admin {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Take the ownership of the platform from an account. The last one that can sign in stays.
+    RevokeSuperuser {
+        /// Its sign-in address.
+        #[arg(long)]
+        email: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -181,6 +187,9 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             Command::Migrate => commands::migrate(config).await?,
             Command::Admin(Admin::CreateSuperuser { email, .. }) => {
                 commands::create_superuser(config, &email, &read_password()?).await?;
+            }
+            Command::Admin(Admin::RevokeSuperuser { email }) => {
+                commands::revoke_superuser(config, &email).await?;
             }
             Command::Audit(Audit::Verify) => commands::verify_audit(config).await?,
             Command::Keys(Keys::List) => commands::list_keys(&config)?,

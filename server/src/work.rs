@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
@@ -35,9 +36,25 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<identity::SendFactorRemoved>(),
         Kind::of::<identity::SendCodesReplaced>(),
         Kind::of::<identity::SweepFailures>(),
+        Kind::of::<identity::SendAdminRevoked>(),
+        Kind::of::<identity::SendAccountBlocked>(),
+        Kind::of::<identity::SendAccountUnblocked>(),
+        Kind::of::<identity::SendProfileChanged>(),
+        Kind::of::<identity::SendNewDevice>(),
+        Kind::of::<identity::SendSessionStolen>(),
+        Kind::of::<identity::SendDoctorBlocked>(),
+        Kind::of::<identity::SendDoctorUnblocked>(),
+        Kind::of::<identity::SendClosed>(),
+        Kind::of::<identity::SendPasswordChanged>(),
+        Kind::of::<contacts::SendCode>(),
+        Kind::of::<contacts::TellNumberExists>(),
+        Kind::of::<contacts::SendRecovery>(),
+        Kind::of::<contacts::SendEmailChange>(),
+        Kind::of::<contacts::TellContactChanged>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::MailStatus>(),
         Kind::of::<onboarding::TextStatus>(),
+        Kind::of::<onboarding::ForgetApplicant>(),
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
@@ -51,9 +68,18 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
     vec![
         ("account.activated", identity::SendWelcome::on),
         ("account.admin_granted", identity::SendAdminGranted::on),
+        ("account.admin_revoked", identity::SendAdminRevoked::on),
+        ("account.blocked", identity::SendAccountBlocked::on),
+        ("account.unblocked", identity::SendAccountUnblocked::on),
+        ("session.new_device", identity::SendNewDevice::on),
+        ("session.refresh_reused", identity::SendSessionStolen::on),
+        ("doctor.blocked_for_booking", identity::SendDoctorBlocked::on),
+        ("doctor.opened_for_booking", identity::SendDoctorUnblocked::on),
+        ("account.deleted", onboarding::ForgetApplicant::on),
         ("account.second_factor_added", identity::SendFactorAdded::on),
         ("account.second_factor_removed", identity::SendFactorRemoved::on),
         ("account.recovery_codes_replaced", identity::SendCodesReplaced::on),
+        ("account.password_changed", identity::SendPasswordChanged::on),
         ("application.submitted", onboarding::MailStatus::on),
         ("application.submitted", onboarding::TextStatus::on),
         ("application.changes_requested", onboarding::MailStatus::on),

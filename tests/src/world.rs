@@ -237,10 +237,15 @@ impl World {
         self.people.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The data directories of all servers.
+    pub(crate) fn data_dirs(&self) -> Vec<PathBuf> {
+        self.data_dirs.lock().unwrap().clone()
+    }
+
     /// The mails to an address that were sent up to now, oldest first.
     #[must_use]
     pub fn mails_to(&self, address: &str) -> Vec<Mail> {
-        let data_dirs = self.data_dirs.lock().unwrap().clone();
+        let data_dirs = self.data_dirs();
         let mails = data_dirs.iter().flat_map(|dir| mail::read_all(dir));
         mails.filter(|mail| mail.to.eq_ignore_ascii_case(address)).collect()
     }

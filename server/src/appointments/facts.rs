@@ -13,7 +13,7 @@ use crate::kernel::kinds::{AccountId, ConsultationMode, DoctorId, PatientId, Tim
 use crate::statement;
 
 statement! {
-    /// The patient, the doctor, the fee for the mode, and the schedule with those rules that offer
+    /// The patient, whose record is open, the doctor, the fee for the mode, and the schedule with those rules that offer
     /// the mode on the weekday of that start. What does not exist is null.
     FindFacts { patient: PatientId, doctor: DoctorId, mode: ConsultationMode, start: Time } -> (
         (Nullable<Uuid>, Nullable<Text>, Nullable<Text>),
@@ -29,7 +29,7 @@ statement! {
          WHERE r.doctor_id = s.doctor_id AND $3 = ANY (r.modes) \
            AND r.weekday = extract(isodow FROM $4 AT TIME ZONE s.time_zone)) \
      FROM (SELECT) AS one \
-     LEFT JOIN patients p ON p.id = $1 \
+     LEFT JOIN patients p ON p.id = $1 AND p.closed_at IS NULL \
      LEFT JOIN doctors d ON d.id = $2 \
      LEFT JOIN doctor_fees f ON f.doctor_id = d.id AND f.mode = $3 \
      LEFT JOIN schedules s ON s.doctor_id = d.id";

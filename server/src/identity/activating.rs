@@ -1,4 +1,5 @@
 //! Confirming a mailed link: an account becomes active, an invited one gets its password.
+//! The link can be sent again.
 
 use diesel_async::RunQueryDsl;
 
@@ -6,13 +7,17 @@ use clinicd_proto::identity::v1 as pb;
 
 use super::attempts;
 use super::challenges::{self, Challenge, Purpose, VoidChallenges};
+use super::jobs::{SendActivation, SendInvitation};
+use super::pacing::on_the_beat;
 use super::passwords::PasswordUse;
-use super::registering::event;
+use super::registering::{activation, enqueue, event};
 use super::rows::{self, AccountRow, AccountState, ActivateAccount};
 use super::rules;
 use crate::app::App;
 use crate::kernel::access::Caller;
+use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::jobs::NewJob;
 
 /// `ConfirmActivation`.
 pub(super) async fn confirm(
@@ -80,11 +85,39 @@ async fn password_of(
     }
 }
 
-/// `ResendActivation`.
+/// `ResendActivation`. A new link goes out, and the old one is void.
 pub(super) async fn resend(
-    _app: &App,
-    _caller: &Caller,
-    _request: pb::ResendActivationRequest,
+    app: &App,
+    caller: &Caller,
+    request: pb::ResendActivationRequest,
 ) -> Result<pb::ResendActivationResponse> {
-    Err(Error::of(Reason::UnknownMethod))
+    let email_key = rules::email_key(&request.email);
+    on_the_beat(async {
+        app.once(caller, &request.request_id, &request, async |conn| {
+            let account = rows::lock_by_email(conn, email_key.clone()).await?;
+            if let Some(account) = account.filter(|row| row.state == AccountState::Inactive) {
+                send_again(app, conn, account).await?;
+            }
+            Ok(pb::ResendActivationResponse {})
+        })
+        .await
+    })
+    .await
+}
+
+async fn send_again(app: &App, conn: &mut Conn, account: AccountRow) -> Result<()> {
+    let Some(email) = &account.email else { return Ok(()) };
+    let live = challenges::live(app, conn, account.id, Purpose::Activation).await?;
+    let before = app.clock.now().plus_seconds(-rules::MAIL_GAP_SECONDS);
+    if live.is_some_and(|live| live.created_at > before) {
+        return Ok(());
+    }
+    let invited = account.password_hash.is_none();
+    let activation = activation(app, conn, account.id, email, invited).await?;
+    let job = if invited {
+        NewJob::now(&SendInvitation { activation })
+    } else {
+        NewJob::now(&SendActivation { activation })
+    };
+    enqueue(app, conn, job).await
 }

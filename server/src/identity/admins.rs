@@ -5,12 +5,13 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::identity::v1 as pb;
 
 use super::grant_role;
+use super::managing::{self, wrong_state};
 use super::registering::event;
-use super::rows::{self, AccountState, DeleteRole, TouchAccount};
+use super::rows::{AccountState, DeleteRole, TouchAccount};
 use super::sessions::EndSessions;
 use crate::app::App;
 use crate::kernel::access::Caller;
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::error::Result;
 use crate::kernel::kinds::{AccountId, Role};
 
 /// `GrantAdmin`. The superuser's right, by the proto.
@@ -22,16 +23,15 @@ pub(super) async fn grant_admin(
     let id = AccountId::from_wire("account_id", &request.account_id)?;
     let by = caller.account();
     app.once(caller, &request.request_id, &request, async |conn| {
-        let unknown = || Error::not_found("account");
-        let account = rows::lock(conn, id).await?.ok_or_else(unknown)?;
+        let account = managing::lock(conn, id).await?;
         if account.state != AccountState::Active {
-            return Err(Error::of(Reason::WrongState).with("state", account.state.as_str()));
+            return Err(wrong_state(&account));
         }
         if !account.has(Role::Admin) {
             grant_role(app, conn, id, Role::Admin, by).await?;
             app.events.emit(conn, event("account.admin_granted", id)).await?;
         }
-        let account = rows::find(conn, id).await?.ok_or_else(unknown)?;
+        let account = managing::find(conn, id).await?;
         Ok(pb::GrantAdminResponse { account: Some(account.into()) })
     })
     .await
@@ -45,15 +45,14 @@ pub(super) async fn revoke_admin(
 ) -> Result<pb::RevokeAdminResponse> {
     let id = AccountId::from_wire("account_id", &request.account_id)?;
     app.once(caller, &request.request_id, &request, async |conn| {
-        let unknown = || Error::not_found("account");
-        rows::lock(conn, id).await?.ok_or_else(unknown)?;
+        managing::lock(conn, id).await?;
         let now = app.clock.now();
         if (DeleteRole { account: id, role: Role::Admin }).execute(conn).await? == 1 {
             TouchAccount { id, now }.execute(conn).await?;
             EndSessions { account: id, now }.execute(conn).await?;
             app.events.emit(conn, event("account.admin_revoked", id)).await?;
         }
-        let account = rows::find(conn, id).await?.ok_or_else(unknown)?;
+        let account = managing::find(conn, id).await?;
         Ok(pb::RevokeAdminResponse { account: Some(account.into()) })
     })
     .await

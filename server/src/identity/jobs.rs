@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::challenges::{self, Challenge};
-use super::{attempts, rules, tickets};
+use super::{attempts, code_limits, registering_phone, rules, tickets};
 use crate::app::App;
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::kinds::AccountId;
 use crate::kernel::locale::MailKind;
 use crate::notifications::send_mail;
+use crate::profiles;
+
+pub use super::deleting::SendClosed;
 
 /// Mails the link that activates an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,12 +50,20 @@ impl Job for SendInvitation {
             return Ok(());
         };
         values["valid_days"] = json!(rules::INVITATION_DAYS);
+        values["specialty"] = json!(specialty(&app, account).await?);
         send_mail(&app, id, account, MailKind::StaffInvitation, values).await
     }
 }
 
+/// The specialty of somebody who is invited as a doctor.
+async fn specialty(app: &App, account: AccountId) -> Result<Option<String>, JobError> {
+    let mut conn = app.db.read().await?;
+    let doctor = profiles::doctor(&mut conn, account.into()).await?;
+    Ok(doctor.map(|doctor| doctor.specialty_name))
+}
+
 /// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
-async fn link(
+pub(super) async fn link(
     app: &App,
     id: Uuid,
     page: &str,
@@ -102,15 +113,33 @@ plain_mails! {
     SendWelcome = "identity.send_welcome", Welcome;
     /// Tells the owner of an account that it has become an administrator's.
     SendAdminGranted = "identity.send_admin_granted", AdminGranted;
+    /// Tells the owner of an account that it is no longer an administrator's.
+    SendAdminRevoked = "identity.send_admin_revoked", AdminRevoked;
+    /// Tells the owner of an account that it is blocked.
+    SendAccountBlocked = "identity.send_account_blocked", AccountBlocked;
+    /// Tells the owner of an account that it can be used again.
+    SendAccountUnblocked = "identity.send_account_unblocked", AccountUnblocked;
+    /// Tells a person that an admin has changed their details.
+    SendProfileChanged = "identity.send_profile_changed", ProfileChanged;
+    /// Tells the owner of an account of a sign-in from a device that is new to it.
+    SendNewDevice = "identity.send_new_device", NewDevice;
+    /// Tells the owner of an account that a refresh token came back.
+    SendSessionStolen = "identity.send_session_stolen", SessionStolen;
+    /// Tells a doctor that she takes no new bookings.
+    SendDoctorBlocked = "identity.send_doctor_blocked", DoctorBlocked;
+    /// Tells a doctor that she takes bookings again.
+    SendDoctorUnblocked = "identity.send_doctor_unblocked", DoctorUnblocked;
     /// Tells the owner of an account that sign-in now asks for a second factor.
     SendFactorAdded = "identity.send_factor_added", SecondFactorAdded;
     /// Tells the owner of an account that the second factor was removed.
     SendFactorRemoved = "identity.send_factor_removed", SecondFactorRemoved;
     /// Tells the owner of an account that the recovery codes were replaced.
     SendCodesReplaced = "identity.send_codes_replaced", RecoveryCodesReplaced;
+    /// Tells the owner of an account that its password was changed.
+    SendPasswordChanged = "identity.send_password_changed", PasswordChanged;
 }
 
-/// Forgets failed sign-ins that no longer count.
+/// Forgets failed sign-ins, sent codes and registrations that no longer count.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SweepFailures {}
 
@@ -122,6 +151,8 @@ impl Job for SweepFailures {
         attempts::sweep(&mut conn, app.clock.now()).await?;
         challenges::sweep(&mut conn, app.clock.now()).await?;
         tickets::sweep(&mut conn, app.clock.now()).await?;
+        code_limits::sweep(&mut conn, app.clock.now()).await?;
+        registering_phone::sweep(&mut conn, app.clock.now()).await?;
         Ok(())
     }
 }

@@ -10,9 +10,14 @@
 //!   not in the database.
 //! * A refresh token is exchanged once; one that comes back ends its session.
 //! * Of one identifier at most five wrong passwords are looked at within ten minutes.
+//! * The platform has a superuser who can sign in: nothing that takes the last one's power is done.
+//! * A closed account leads to nobody: no contact, no name, no role, no way in.
 //!
-//! Events: `account.registered`, `account.activated`, `account.admin_granted`,
-//! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
+//! Events: `account.registered`, `account.activated`, `account.updated`, `account.blocked`,
+//! `account.unblocked`, `account.deleted`, `account.admin_granted`, `account.admin_revoked`,
+//! `account.superuser_revoked`, `account.staff_created`, `account.staff_removed`,
+//! `account.recovery_started`, `account.password_changed`, `account.contact_changed`,
+//! `session.new_device`, `session.refresh_reused`.
 
 mod accounts;
 mod activating;
@@ -22,18 +27,26 @@ mod attempts;
 mod blocking;
 mod challenges;
 mod changing_password;
+mod code_limits;
+mod codes;
+pub mod contact_jobs;
 mod contacts;
 mod deleting;
 mod exchanging;
 mod history;
 mod history_list;
+mod history_query;
 pub mod jobs;
+mod last_message;
+mod managing;
 mod otp;
+mod pacing;
 pub mod passwords;
 mod programs;
 mod recovering;
 mod refreshing;
 mod registering;
+mod registering_phone;
 mod rows;
 mod rules;
 mod second_factor;
@@ -43,20 +56,23 @@ mod sessions;
 mod signing_in;
 mod staff;
 mod staff_doctors;
+mod staff_query;
 mod superusers;
 mod tickets;
 mod totp;
+mod user_query;
 mod users;
 
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
 
 pub use service::Service;
 pub use sessions::SESSIONS;
-pub use superusers::{FirstLogin, create_superuser, first_login};
+pub use superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
 
 use crate::app::App;
 use crate::kernel::db::Conn;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role};
 
 /// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
@@ -72,6 +88,11 @@ pub async fn grant_role(
     let now = app.clock.now();
     if (rows::InsertRole { account, role, by, now }).execute(conn).await? == 0 {
         return Ok(());
+    }
+    // A new role waits for whoever closes the account; this comes after.
+    let closed = |row: &rows::AccountRow| row.state == rows::AccountState::Deleted;
+    if rows::find(conn, account).await?.as_ref().is_some_and(closed) {
+        return Err(Error::of(Reason::WrongState).with("state", "deleted"));
     }
     rows::TouchAccount { id: account, now }.execute(conn).await?;
     sessions::EndSessions { account, now }.execute(conn).await?;
@@ -91,7 +112,7 @@ pub async fn set_applicant(
 }
 
 /// How to reach the owner of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// Mail address, when there is one.
     pub email: Option<String>,
@@ -106,10 +127,16 @@ pub struct Contact {
 /// How to reach the owner of an account; none when there is no such account.
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
-    Ok(account.map(|row| Contact {
-        name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
-        email: row.email,
-        phone: row.phone,
-        language: row.language,
-    }))
+    Ok(account.map(Contact::from))
+}
+
+impl From<rows::AccountRow> for Contact {
+    fn from(row: rows::AccountRow) -> Self {
+        Self {
+            name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
+            email: row.email,
+            phone: row.phone,
+            language: row.language,
+        }
+    }
 }

@@ -1,23 +1,21 @@
-//! Registration: an inactive account, and a mailed link that activates it.
+//! Registration: an inactive account, and a mailed link or a code that activates it.
 //!
-//! A known address is answered in the same way and after the same time as a new one. Its owner
-//! learns of it by mail.
-
-use std::time::Duration;
+//! A known address or number is answered in the same way and after the same time as a new one. Its
+//! owner learns of it by a message.
 
 use diesel_async::RunQueryDsl;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
 use clinicd_proto::r#type::v1::PersonName;
 
-use super::attempts;
-use super::challenges::{self, NewChallenge, Purpose};
+use super::attempts::{self, Identifier};
+use super::challenges::{self, NewChallenge, Purpose, VoidChallenges};
 use super::jobs::{SendAccountExists, SendActivation, SendInvitation};
+use super::pacing::on_the_beat;
 use super::passwords::PasswordUse;
 use super::rows::{self, AccountRow, AccountState, InsertAccount};
-use super::{grant_role, rules};
+use super::{code_limits, grant_role, registering_phone, rules};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
@@ -25,29 +23,29 @@ use crate::kernel::error::{Faults, Result};
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{self, NewJob};
 use crate::kernel::kinds::{AccountId, Role, Time};
-use crate::kernel::text;
+use crate::kernel::{phone, text};
 use crate::{profiles, statement};
 
-/// Answers leave at multiples of this, so that their time does not tell a known address from a
-/// new one.
-const PACE: Duration = Duration::from_millis(50);
-/// The owner of an address is told of further registrations at most this often, in seconds.
+/// The owner of an address or number is told of further registrations at most this often, in
+/// seconds.
 const TELL_AGAIN_SECONDS: i64 = 24 * 3_600;
 
 statement! {
-    /// A registration that was never confirmed gives way to a new one.
+    /// A registration that was never confirmed gives way to a new one, with the number that was
+    /// given with it.
     ReplaceAccount {
         id: AccountId, email: String, password_hash: String, given_name: String,
         family_name: String, language: String, now: Time,
     },
     "UPDATE accounts SET email = $2, password_hash = $3, given_name = $4, family_name = $5, \
-        language = $6, version = version + 1, updated_at = $7 \
+        language = $6, phone = NULL, version = version + 1, updated_at = $7 \
      WHERE id = $1 AND state = 'inactive'";
 }
 
 /// A person as they are to be stored.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct NewPerson {
+    /// Empty for one who has a phone number alone.
     pub(super) email: String,
     pub(super) given_name: String,
     pub(super) family_name: String,
@@ -81,10 +79,11 @@ impl NewPerson {
         password_hash: Option<String>,
         state: AccountState,
     ) -> InsertAccount {
+        let email = Some(self.email.clone()).filter(|email| !email.is_empty());
         InsertAccount {
             id,
-            email: Some(self.email.clone()),
-            email_key: Some(rules::email_key(&self.email)),
+            email_key: email.as_deref().map(rules::email_key),
+            email,
             password_hash,
             given_name: self.given_name.clone(),
             family_name: self.family_name.clone(),
@@ -95,51 +94,120 @@ impl NewPerson {
     }
 }
 
+/// What a person registers with, cleaned.
+#[derive(Debug, Clone)]
+pub(super) struct Registration {
+    pub(super) person: NewPerson,
+    /// E.164.
+    pub(super) phone: Option<String>,
+}
+
+impl Registration {
+    fn read(request: &pb::RegisterAccountRequest) -> Result<Self> {
+        let mut faults = Faults::default();
+        let by_mail = !request.email.trim().is_empty();
+        if !by_mail && request.phone.is_empty() {
+            faults.field("email", "must be set when phone is empty");
+            faults.field("phone", "must be set when email is empty");
+        }
+        let phone =
+            (!request.phone.is_empty()).then(|| faults.keep(phone::e164("phone", &request.phone)));
+        if by_mail && request.password.is_empty() {
+            faults.field("password", "must be set when email is set");
+        }
+        let person = NewPerson::new(&request.email, request.name.clone(), &request.language);
+        let person = faults.keep(person);
+        faults.check()?;
+        if !request.password.is_empty() {
+            let personal = person.personal().into_iter().chain(phone.as_deref());
+            let personal: Vec<&str> = personal.filter(|value| !value.is_empty()).collect();
+            rules::check_password(&request.password, &personal, PasswordUse::Alone)?;
+        }
+        Ok(Self { person, phone })
+    }
+
+    /// Whether the account is activated by a mailed link.
+    pub(super) fn by_mail(&self) -> bool {
+        !self.person.email.is_empty()
+    }
+
+    /// By what registrations of one person go one after the other.
+    fn key(&self) -> String {
+        if self.by_mail() {
+            rules::email_key(&self.person.email)
+        } else {
+            self.phone.clone().unwrap_or_default()
+        }
+    }
+}
+
 /// `RegisterAccount`.
 pub(super) async fn register(
     app: &App,
     caller: &Caller,
     request: pb::RegisterAccountRequest,
 ) -> Result<pb::RegisterAccountResponse> {
-    let began = Instant::now();
-    let person = NewPerson::new(&request.email, request.name.clone(), &request.language)?;
-    rules::check_password(&request.password, &person.personal(), PasswordUse::Alone)?;
-    let email_key = rules::email_key(&person.email);
-    let lane = attempts::lane(email_key.as_bytes()).await?;
-    let answer = match app.earlier(caller, &request.request_id, &request).await? {
-        Some(answer) => Ok(answer),
-        None => register_new(app, caller, &request, &person, email_key).await,
-    };
-    drop(lane);
-    tokio::time::sleep_until(began + next_beat(began.elapsed())).await;
-    answer
+    let new = Registration::read(&request)?;
+    if let Some(number) = &new.phone {
+        code_limits::require_open_country(app, number)?;
+    }
+    on_the_beat(async {
+        let _lane = attempts::lane(new.key().as_bytes()).await?;
+        if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
+            return Ok(answer);
+        }
+        if let Some(number) = &new.phone {
+            attempts::require_unblocked(app, caller, Identifier::Phone(number)).await?;
+        }
+        register_new(app, caller, &request, &new).await
+    })
+    .await
 }
 
 async fn register_new(
     app: &App,
     caller: &Caller,
     request: &pb::RegisterAccountRequest,
-    person: &NewPerson,
-    email_key: String,
+    new: &Registration,
 ) -> Result<pb::RegisterAccountResponse> {
-    let hash = app.passwords.hash(&request.password).await?;
+    let hash = match &*request.password {
+        "" => None,
+        password => Some(app.passwords.hash(password).await?),
+    };
     app.once(caller, &request.request_id, request, async |conn| {
-        let id = AccountId(app.ids.next());
-        let account = person.account(app, id, Some(hash.clone()), AccountState::Inactive);
-        if account.execute(conn).await? == 1 {
-            welcome_new(app, conn, id, person).await?;
-        } else if let Some(known) = rows::lock_by_email(conn, email_key.clone()).await? {
-            tell_owner(app, conn, known, person, &hash).await?;
-        }
-        Ok(pb::RegisterAccountResponse::default())
+        let Some(number) = &new.phone else {
+            open_by_mail(app, conn, new, hash.clone()).await?;
+            return Ok(pb::RegisterAccountResponse::default());
+        };
+        code_limits::count(app, conn, caller, number).await?;
+        let account = open_by_mail(app, conn, new, hash.clone()).await?;
+        let code = registering_phone::send(app, conn, new, number, account, hash.clone()).await?;
+        Ok(pb::RegisterAccountResponse { challenge_id: code.to_string() })
     })
     .await
 }
 
-/// When an answer leaves that took this long: at the next multiple of [`PACE`].
-fn next_beat(elapsed: Duration) -> Duration {
-    let beats = elapsed.as_millis() / PACE.as_millis() + 1;
-    PACE * u32::try_from(beats).unwrap_or(1)
+/// Opens an account with a mail address, if one is given; none when the address has one already,
+/// that of somebody else perhaps.
+async fn open_by_mail(
+    app: &App,
+    conn: &mut Conn,
+    new: &Registration,
+    hash: Option<String>,
+) -> Result<Option<AccountId>> {
+    if !new.by_mail() {
+        return Ok(None);
+    }
+    let (id, person) = (AccountId(app.ids.next()), &new.person);
+    let account = person.account(app, id, hash.clone(), AccountState::Inactive);
+    if account.execute(conn).await? == 1 {
+        welcome_new(app, conn, id, person).await?;
+        return Ok(Some(id));
+    }
+    match rows::lock_by_email(conn, rules::email_key(&person.email)).await? {
+        Some(known) => tell_owner(app, conn, known, person, hash).await,
+        None => Ok(None),
+    }
 }
 
 async fn welcome_new(
@@ -156,33 +224,53 @@ async fn welcome_new(
     app.events.emit(conn, event("account.registered", account)).await
 }
 
-/// The address is known: what its owner is told depends on what became of the account.
+/// The address is known: what its owner is told depends on what became of the account. Returns the
+/// account when this registration takes its place.
 async fn tell_owner(
     app: &App,
     conn: &mut Conn,
     known: AccountRow,
     person: &NewPerson,
-    hash: &str,
-) -> Result<()> {
+    hash: Option<String>,
+) -> Result<Option<AccountId>> {
     let account = known.id;
-    let period = app.clock.now().unix_micros() / (TELL_AGAIN_SECONDS * 1_000_000);
     if known.state != AccountState::Inactive {
-        let job = NewJob::now(&SendAccountExists { account });
-        return enqueue(app, conn, job.once(format!("account_exists/{account}/{period}"))).await;
+        tell_email_exists(app, conn, account).await?;
+        return Ok(None);
     }
     let invited = known.password_hash.is_none();
     let activation = match challenges::live(app, conn, account, Purpose::Activation).await? {
         Some(live) => live.id,
         None if invited => activation(app, conn, account, &person.email, true).await?,
-        None => return start_over(app, conn, account, person, hash).await,
+        None => {
+            start_over(app, conn, account, person, hash.unwrap_or_default()).await?;
+            return Ok(Some(account));
+        }
     };
     // The link that is still good goes out once more, with the password it was asked for with.
     let job = if invited {
+        let period = telling_period(app);
         NewJob::now(&SendInvitation { activation }).once(format!("invited/{activation}/{period}"))
     } else {
         NewJob::now(&SendActivation { activation }).once(format!("activation/{activation}/again"))
     };
-    enqueue(app, conn, job).await
+    enqueue(app, conn, job).await?;
+    Ok(None)
+}
+
+/// Tells the owner of an address that somebody wanted to have it, not too often.
+pub(super) async fn tell_email_exists(
+    app: &App,
+    conn: &mut Conn,
+    account: AccountId,
+) -> Result<()> {
+    let key = format!("account_exists/{account}/{}", telling_period(app));
+    enqueue(app, conn, NewJob::now(&SendAccountExists { account }).once(key)).await
+}
+
+/// The time within which an owner is told once, as a number.
+pub(super) fn telling_period(app: &App) -> i64 {
+    app.clock.now().unix_micros() / (TELL_AGAIN_SECONDS * 1_000_000)
 }
 
 /// The first registration was never confirmed and its link is dead: this one takes its place.
@@ -191,18 +279,20 @@ async fn start_over(
     conn: &mut Conn,
     account: AccountId,
     person: &NewPerson,
-    hash: &str,
+    password_hash: String,
 ) -> Result<()> {
+    let now = app.clock.now();
     let replace = ReplaceAccount {
         id: account,
         email: person.email.clone(),
-        password_hash: hash.to_owned(),
+        password_hash,
         given_name: person.given_name.clone(),
         family_name: person.family_name.clone(),
         language: person.language.clone(),
-        now: app.clock.now(),
+        now,
     };
     replace.execute(conn).await?;
+    VoidChallenges { account, purpose: Purpose::Registration, now }.execute(conn).await?;
     let activation = activation(app, conn, account, &person.email, false).await?;
     enqueue(app, conn, NewJob::now(&SendActivation { activation })).await
 }
@@ -239,18 +329,5 @@ pub(super) fn event(event_type: &'static str, account: AccountId) -> Event {
         account: Some(account),
         patient: None,
         doctor: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_leave_on_the_beat() {
-        for (elapsed, beat) in [(0, 50), (49, 50), (50, 100), (51, 100), (120, 150)] {
-            let [elapsed, beat] = [elapsed, beat].map(Duration::from_millis);
-            assert_eq!(next_beat(elapsed), beat);
-        }
     }
 }

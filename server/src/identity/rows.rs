@@ -1,12 +1,10 @@
 //! Accounts and their roles in the database.
 
+use clinicd_proto::identity::v1 as pb;
+use clinicd_proto::r#type::v1::PersonName;
 use diesel::OptionalExtension;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
-
-use clinicd_proto::identity::v1 as pb;
-use clinicd_proto::r#type::v1::PersonName;
 
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
@@ -48,7 +46,8 @@ pub(super) struct AccountRow {
     pub(super) short_password: bool,
 }
 
-type AccountSql = (
+/// The SQL types of [`AccountRow`].
+pub(super) type AccountSql = (
     sql_types::Uuid,
     sql_types::Nullable<sql_types::Text>,
     sql_types::Nullable<sql_types::Text>,
@@ -80,6 +79,7 @@ macro_rules! select_account {
         )
     };
 }
+pub(super) use select_account;
 
 statement! {
     /// One account by id.
@@ -95,37 +95,12 @@ statement! {
     LockAccountByEmail { email_key: String } -> AccountSql,
     select_account!("WHERE email_key = $1 FOR UPDATE");
 
+    /// The same by its phone number.
+    LockAccountByPhone { phone: String } -> AccountSql,
+    select_account!("WHERE phone = $1 FOR UPDATE");
+
     /// The same by id.
     LockAccount { id: AccountId } -> AccountSql, select_account!("WHERE id = $1 FOR UPDATE");
-
-    /// A page of accounts, oldest first.
-    AccountsUp { after: Option<Uuid>, email_key: Option<String>, role: Option<Role>, limit: i64 }
-        -> AccountSql,
-    select_account!(
-        "WHERE id > coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) \
-           AND ($2::text IS NULL OR email_key = $2) \
-           AND ($3::text IS NULL OR EXISTS (SELECT FROM account_roles \
-                WHERE account_id = accounts.id AND role = $3)) \
-         ORDER BY id LIMIT $4"
-    );
-
-    /// A page of accounts, newest first.
-    AccountsDown { after: Option<Uuid>, email_key: Option<String>, role: Option<Role>, limit: i64 }
-        -> AccountSql,
-    select_account!(
-        "WHERE id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) \
-           AND ($2::text IS NULL OR email_key = $2) \
-           AND ($3::text IS NULL OR EXISTS (SELECT FROM account_roles \
-                WHERE account_id = accounts.id AND role = $3)) \
-         ORDER BY id DESC LIMIT $4"
-    );
-
-    /// How many accounts match.
-    CountAccounts { email_key: Option<String>, role: Option<Role> } -> sql_types::BigInt,
-    "SELECT count(*) FROM accounts \
-     WHERE ($1::text IS NULL OR email_key = $1) \
-       AND ($2::text IS NULL OR EXISTS (SELECT FROM account_roles \
-            WHERE account_id = accounts.id AND role = $2))";
 
     /// A new account, unless the address is taken.
     InsertAccount {
@@ -221,4 +196,9 @@ pub(super) async fn find_by_phone(conn: &mut Conn, phone: String) -> Result<Opti
 /// The account with this address, kept from changing.
 pub(super) async fn lock_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
     Ok(LockAccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+}
+
+/// The account with this phone number (E.164), kept from changing.
+pub(super) async fn lock_by_phone(conn: &mut Conn, phone: String) -> Result<Option<AccountRow>> {
+    Ok(LockAccountByPhone { phone }.get_result(conn).await.optional()?)
 }

@@ -29,6 +29,8 @@ pub(super) const ADDRESS_FAILURE_LIMIT: i32 = 50;
 pub(super) const RECENT_SECONDS: i64 = 5 * MINUTE;
 /// Life of a mailed recovery link, in seconds.
 pub(super) const RECOVERY_SECONDS: i64 = 30 * MINUTE;
+/// Seconds between two mails with a link of the same kind to one account.
+pub(super) const MAIL_GAP_SECONDS: i64 = MINUTE;
 /// Life of a link that confirms a new address, in seconds.
 pub(super) const CONTACT_SECONDS: i64 = 30 * MINUTE;
 /// Life of a code sent to a phone, in seconds.

@@ -10,7 +10,7 @@ use super::challenges::{self, NewChallenge, Purpose};
 use super::history::{self, SignInMethod};
 use super::passwords::PasswordError;
 use super::rows::{self, AccountRow, AccountState, RehashPassword};
-use super::{rules, sessions};
+use super::{codes, rules, sessions};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
@@ -75,6 +75,9 @@ pub(super) async fn sign_in(
         // Blocked or without a role since the password was judged: what counts is what is now.
         let account = rows::find(conn, account.id).await?.filter(|now| may_sign_in(now, &account));
         let account = account.ok_or_else(|| Error::of(Reason::InvalidCredentials))?;
+        if account.phone.is_some() {
+            codes::forgive(conn, account.id).await?;
+        }
         let Admission { tokens, account_id, second_factor } =
             admit(app, conn, caller, &account, &device, SignInMethod::Password).await?;
         Ok(pb::SignInResponse { tokens, account_id, second_factor })

@@ -1,25 +1,53 @@
-//! To be written.
+//! Whether the clinic lets a doctor be booked. Bookings that exist stay.
 
 use clinicd_proto::identity::v1 as pb;
 
+use super::{managing, staff};
 use crate::app::App;
 use crate::kernel::access::Caller;
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::db::Conn;
+use crate::kernel::error::{Error, Result};
+use crate::kernel::kinds::{AccountId, Role};
+use crate::profiles;
 
 /// `BlockDoctor`.
 pub(super) async fn block(
-    _app: &App,
-    _caller: &Caller,
-    _request: pb::BlockDoctorRequest,
+    app: &App,
+    caller: &Caller,
+    request: pb::BlockDoctorRequest,
 ) -> Result<pb::BlockDoctorResponse> {
-    Err(Error::of(Reason::UnknownMethod))
+    let id = AccountId::from_wire("doctor_id", &request.doctor_id)?;
+    app.once(caller, &request.request_id, &request, async |conn| {
+        let member = set(app, conn, id, false).await?;
+        Ok(pb::BlockDoctorResponse { member })
+    })
+    .await
 }
 
 /// `UnblockDoctor`.
 pub(super) async fn unblock(
-    _app: &App,
-    _caller: &Caller,
-    _request: pb::UnblockDoctorRequest,
+    app: &App,
+    caller: &Caller,
+    request: pb::UnblockDoctorRequest,
 ) -> Result<pb::UnblockDoctorResponse> {
-    Err(Error::of(Reason::UnknownMethod))
+    let id = AccountId::from_wire("doctor_id", &request.doctor_id)?;
+    app.once(caller, &request.request_id, &request, async |conn| {
+        let member = set(app, conn, id, true).await?;
+        Ok(pb::UnblockDoctorResponse { member })
+    })
+    .await
+}
+
+async fn set(
+    app: &App,
+    conn: &mut Conn,
+    id: AccountId,
+    bookable: bool,
+) -> Result<Option<pb::StaffMember>> {
+    let account = managing::lock(conn, id).await?;
+    if !account.has(Role::Doctor) {
+        return Err(Error::not_found("doctor"));
+    }
+    profiles::set_bookable(app, conn, id.into(), bookable).await?;
+    Ok(staff::members(conn, vec![account]).await?.pop())
 }

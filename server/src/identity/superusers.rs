@@ -3,9 +3,10 @@
 use diesel_async::RunQueryDsl;
 
 use super::passwords::PasswordUse;
-use super::registering::NewPerson;
-use super::rows::{self, AccountState, ActivateAccount, SuperuserExists};
-use super::{grant_role, rules};
+use super::registering::{NewPerson, event};
+use super::rows::{self, AccountState, ActivateAccount, DeleteRole, SuperuserExists, TouchAccount};
+use super::sessions::EndSessions;
+use super::{grant_role, managing, rules};
 use crate::app::App;
 use crate::config::Environment;
 use crate::kernel::db::Conn;
@@ -93,6 +94,27 @@ pub async fn create_superuser(app: &App, email: &str, password: &str) -> Result<
             let (id, now) = (known.id, app.clock.now());
             ActivateAccount { id, password_hash: hash.clone(), now }.execute(conn).await?;
             make_owner(app, conn, id, &known.given_name, &known.family_name).await
+        })
+        .await
+}
+
+/// Takes the ownership of the platform from the account with this address. Refuses when nobody who
+/// can sign in would own it then. What else the account is, it stays.
+pub async fn revoke_superuser(app: &App, email: &str) -> Result<()> {
+    let key = &rules::email_key(email);
+    app.db
+        .transaction(async move |conn: &mut Conn| {
+            let known = rows::find_by_email(conn, key.clone()).await?;
+            let known = known.filter(|row| row.has(Role::Superuser));
+            let id = known.ok_or_else(|| Error::not_found("superuser"))?.id;
+            managing::lock_to_disempower(conn, id).await?;
+            let now = app.clock.now();
+            if (DeleteRole { account: id, role: Role::Superuser }).execute(conn).await? == 1 {
+                TouchAccount { id, now }.execute(conn).await?;
+                EndSessions { account: id, now }.execute(conn).await?;
+                app.events.emit(conn, event("account.superuser_revoked", id)).await?;
+            }
+            Ok(())
         })
         .await
 }

@@ -5,6 +5,7 @@
 //! - The status changes by the table in `rules::next` and by nothing else.
 //! - Approval, the role, and the doctor's profile come in one transaction.
 //! - Nobody reviews their own application.
+//! - Nothing is left of an applicant who closes the account before approval.
 //! - Documents are files of the applicant. Admins can read their bytes from the first submission
 //!   that contains them on; a draft's documents are the applicant's alone.
 //!
@@ -14,6 +15,7 @@
 
 mod applying;
 mod documents;
+mod forgetting;
 pub mod jobs;
 mod listing;
 mod reviewing;

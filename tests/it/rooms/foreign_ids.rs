@@ -31,13 +31,24 @@ use crate::contract::methods;
 
 /// Fields with ids of things that the caller may know of, whoever they are: doctors are public,
 /// and the rest is for those who run the platform.
-const OPEN_TO_THE_CALLER: [&str; 12] = [
+const OPEN_TO_THE_CALLER: &[&str] = &[
     "BookAppointment.doctor_id",
     "GetPublicDoctor.doctor_id",
     "ListSlots.doctor_id",
     "GetNextFreeSlot.doctor_id",
     "GrantAdmin.account_id",
     "RevokeAdmin.account_id",
+    "GetUser.account_id",
+    "UpdateUser.account_id",
+    "DeleteUser.account_id",
+    "BlockUser.account_id",
+    "UnblockUser.account_id",
+    "ListSignIns.account_id",
+    "DeleteSignIn.sign_in_id",
+    "GetStaffMember.account_id",
+    "RemoveStaffMember.account_id",
+    "BlockDoctor.doctor_id",
+    "UnblockDoctor.doctor_id",
     "GetApplication.application_id",
     "ApproveApplication.application_id",
     "RequestChanges.application_id",

@@ -1,5 +1,6 @@
 //! Doctors.
 
+mod booking;
 mod creating;
 pub(super) mod editing;
 mod facts;
@@ -7,6 +8,7 @@ mod index;
 mod rows;
 mod rules;
 
+pub use booking::set_bookable;
 pub use creating::{NewDoctor, create_doctor};
 pub use facts::{DoctorFacts, doctor, public_fees};
 pub use index::Searched;

@@ -25,6 +25,10 @@ pub(super) struct PatientRow {
     pub(super) gender: Option<Gender>,
     pub(super) phone: String,
     pub(super) time_zone: String,
+    /// Empty when it is not known.
+    pub(super) city: String,
+    /// ISO 3166-1 alpha-2; empty when it is not known.
+    pub(super) country_code: String,
     pub(super) version: i32,
     pub(super) created_at: Time,
     pub(super) updated_at: Time,
@@ -54,11 +58,11 @@ pub struct PatientFacts {
 statement! {
     /// One patient.
     FindPatient { id: PatientId } -> (
-        Uuid, Uuid, Text, Text, Nullable<Date>, Nullable<Text>, Text, Text, Integer, Timestamptz,
-        Timestamptz,
+        Uuid, Uuid, Text, Text, Nullable<Date>, Nullable<Text>, Text, Text, Text, Text, Integer,
+        Timestamptz, Timestamptz,
     ),
-    "SELECT id, account_id, given_name, family_name, birth_date, gender, phone, time_zone, \
-        version, created_at, updated_at FROM patients WHERE id = $1";
+    "SELECT id, account_id, given_name, family_name, birth_date, gender, phone, time_zone, city, \
+        country_code, version, created_at, updated_at FROM patients WHERE id = $1";
 
     /// Adds the own record of an account.
     InsertOwnPatient { account: AccountId, given_name: String, family_name: String, now: Time },
@@ -128,6 +132,8 @@ impl From<PatientRow> for pb::Patient {
             gender: row.gender.map_or(types::Gender::Unspecified, Into::into).into(),
             phone: row.phone,
             time_zone: row.time_zone,
+            city: row.city,
+            country_code: row.country_code,
         }
     }
 }
