@@ -13,6 +13,7 @@
 //!
 //! Events: `account.registered`, `account.activated`, `account.admin_granted`,
 //! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
+//! Of programs: `service_account.created`, `api_key.created`, `api_key.revoked`.
 
 mod accounts;
 mod activating;
