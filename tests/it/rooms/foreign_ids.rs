@@ -31,7 +31,7 @@ use crate::contract::methods;
 
 /// Fields with ids of things that the caller may know of, whoever they are: doctors are public,
 /// and the rest is for those who run the platform.
-const OPEN_TO_THE_CALLER: [&str; 12] = [
+const OPEN_TO_THE_CALLER: &[&str] = &[
     "BookAppointment.doctor_id",
     "GetPublicDoctor.doctor_id",
     "ListSlots.doctor_id",
@@ -44,6 +44,9 @@ const OPEN_TO_THE_CALLER: [&str; 12] = [
     "RejectApplication.application_id",
     "SearchAuditLog.actor_id",
     "SearchAuditLog.patient_id",
+    "CreateApiKey.service_account_id",
+    "ListApiKeys.service_account_id",
+    "RevokeApiKey.api_key_id",
 ];
 
 /// What one doctor and one patient have that nobody else may know of.
