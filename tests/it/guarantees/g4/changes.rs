@@ -34,7 +34,7 @@ use super::super::{begin, book, cancel, free_slots, rules, slot_now};
 use super::{Actor, Trial};
 
 /// An id of nothing.
-const NOTHING: &str = "00000000-0000-7000-8000-000000000000";
+pub(super) const NOTHING: &str = "00000000-0000-7000-8000-000000000000";
 
 pub(super) async fn identity(trial: &mut Trial) {
     let anybody = trial.anybody();
