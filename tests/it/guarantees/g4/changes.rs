@@ -34,7 +34,7 @@ use super::super::{begin, book, cancel, free_slots, rules, slot_now};
 use super::{Actor, Trial};
 
 /// An id of nothing.
-const NOTHING: &str = "00000000-0000-7000-8000-000000000000";
+pub(super) const NOTHING: &str = "00000000-0000-7000-8000-000000000000";
 
 pub(super) async fn identity(trial: &mut Trial) {
     let anybody = trial.anybody();
@@ -79,7 +79,7 @@ async fn administration(trial: &mut Trial, account_id: String) {
     trial.change(&superuser, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let request = RevokeAdminRequest { account_id, ..Default::default() };
-    let effects = [("account_roles", -1), ("events", 1)];
+    let effects = [("account_roles", -1), ("events", 1), ("jobs", 1)];
     trial.change(&superuser, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let admin = trial.world.admin().await;
