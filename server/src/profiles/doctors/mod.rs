@@ -5,6 +5,7 @@ mod creating;
 pub(super) mod editing;
 mod facts;
 mod index;
+pub(super) mod listing;
 mod rows;
 mod rules;
 

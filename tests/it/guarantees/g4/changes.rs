@@ -79,7 +79,7 @@ async fn administration(trial: &mut Trial, account_id: String) {
     trial.change(&superuser, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let request = RevokeAdminRequest { account_id, ..Default::default() };
-    let effects = [("account_roles", -1), ("events", 1)];
+    let effects = [("account_roles", -1), ("events", 1), ("jobs", 1)];
     trial.change(&superuser, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let admin = trial.world.admin().await;

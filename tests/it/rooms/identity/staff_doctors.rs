@@ -6,7 +6,9 @@ use clinicd_sdk::proto::identity::v1::{
     BlockDoctorRequest, CreateStaffMemberRequest, GetStaffMemberRequest, ListStaffRequest,
     RemoveStaffMemberRequest, StaffMember, UnblockDoctorRequest,
 };
-use clinicd_sdk::proto::profiles::v1::GetMyDoctorProfileRequest;
+use clinicd_sdk::proto::profiles::v1::{
+    GetDoctorRequest, GetMyDoctorProfileRequest, ListDoctorsRequest,
+};
 use clinicd_sdk::proto::r#type::v1::PersonName;
 use clinicd_sdk::{Client, Code, Error};
 use clinicd_tests::people::PASSWORD;
@@ -185,5 +187,52 @@ async fn who_leaves_the_staff_stays_a_person() {
 
     let operator = world.operator().await;
     assert_eq!(remove(&operator.id).await.unwrap().roles, [0; 0]);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_find_the_doctors_they_work_with() {
+    let world = World::start().await;
+    let (model, operator, pharmacist) =
+        (world.doctor().await, world.operator().await, world.pharmacist().await);
+    let others = world.doctors_like(&model, 3).await;
+    for (id, change) in others.iter().zip([
+        "given_name = 'Zoë', specialty_code = 'neurology'",
+        "family_name = 'Zöller', clinic_city = 'Mumbai'",
+        "available_for_booking = false",
+    ]) {
+        world.sql(&format!("UPDATE doctors SET {change} WHERE id = '{id}'")).await;
+    }
+    let text = |value: &str| Some(value.to_owned());
+    let none = ListDoctorsRequest::default;
+    for (request, expected) in [
+        (none(), 4),
+        (ListDoctorsRequest { name: text("ZO"), ..none() }, 2),
+        (ListDoctorsRequest { name: text("zoll"), ..none() }, 1),
+        (ListDoctorsRequest { city: text("pune"), ..none() }, 3),
+        (ListDoctorsRequest { specialty_code: text("neurology"), ..none() }, 1),
+        (ListDoctorsRequest { available_for_booking: Some(false), ..none() }, 1),
+        (ListDoctorsRequest { name: text("zo"), city: text("Mumbai"), ..none() }, 1),
+    ] {
+        for order_by in ["id", "id desc"] {
+            let order_by = order_by.to_owned();
+            let request = ListDoctorsRequest { page_size: 2, order_by, ..request.clone() };
+            let found = operator.client.all(request.clone()).await.unwrap();
+            assert_eq!(found.len(), expected, "{request:?}");
+        }
+        let counted = ListDoctorsRequest { include_total: true, ..request };
+        let total = pharmacist.client.send(counted).await.unwrap().total_size;
+        assert_eq!(total, i64::try_from(expected).ok());
+    }
+    let get = |id: &str| GetDoctorRequest { doctor_id: id.to_owned() };
+    let own = model.client.send(GetMyDoctorProfileRequest {}).await.unwrap().profile;
+    assert_eq!(pharmacist.client.send(get(&model.id)).await.unwrap().doctor, own);
+    let admin = world.admin().await;
+    let request = RemoveStaffMemberRequest { account_id: model.id.clone(), ..Default::default() };
+    admin.client.send(request).await.unwrap();
+    refused(operator.client.send(get(&model.id)).await, Code::NotFound, "NOT_FOUND");
+    assert_eq!(operator.client.all(none()).await.unwrap().len(), 3);
+    let patient = world.patient().await.client.send(none()).await;
+    refused(patient, Code::PermissionDenied, "ROLE_REQUIRED");
     world.finish().await;
 }
