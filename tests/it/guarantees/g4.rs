@@ -1,6 +1,7 @@
 //! G4: no duplicate effect.
 
 mod changes;
+mod contacts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -184,6 +185,8 @@ fn fields<R: Rpc>() -> usize {
 async fn every_change_happens_once_however_often_it_is_asked_for() {
     let mut trial = Trial::start().await;
     changes::identity(&mut trial).await;
+    contacts::by_phone(&mut trial).await;
+    contacts::by_mail(&mut trial).await;
     changes::files(&mut trial).await;
     let doctor = changes::onboarding(&mut trial).await;
     changes::profiles(&mut trial, &doctor).await;
