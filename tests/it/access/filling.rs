@@ -31,7 +31,9 @@ pub fn is_id(field: &FieldDescriptor) -> bool {
 impl Filler<'_> {
     pub fn request(&self, of: &MessageDescriptor) -> DynamicMessage {
         let mut message = DynamicMessage::new(of.clone());
-        for field in of.fields() {
+        // Whoever lists gets everything that the ids leave.
+        let is_list = of.name().starts_with("List") && of.get_field_by_name("page_token").is_some();
+        for field in of.fields().filter(|field| !is_list || is_id(field)) {
             let first = |field: &FieldDescriptor| match field.containing_oneof() {
                 Some(oneof) if !oneof.is_synthetic() => {
                     oneof.fields().next().as_ref() == Some(field)

@@ -72,6 +72,8 @@ impl Household {
                 registration_number, registration_council, years_of_experience, qualification, \
                 search_text, created_at, updated_at) VALUES ('{doctor}', 'Anil', 'Bose', '', \
                 'cardiology', '1', 'MMC', 5, 'MBBS', '', now(), now()); \
+             INSERT INTO account_roles (account_id, role, granted_at) \
+                VALUES ('{doctor}', 'doctor', now()); \
              INSERT INTO appointments (id, doctor_id, patient_id, mode, starts_at, ends_at, \
                 blocks_from, blocks_until, time_zone, state, reason, currency_code, \
                 price_minor_units, booked_by, created_at, updated_at) \
@@ -166,7 +168,7 @@ impl Who {
         };
         let sql = format!(
             "INSERT INTO account_roles (account_id, role, granted_at) \
-                VALUES ('{owner}', '{role}', now()); \
+                VALUES ('{owner}', '{role}', now()) ON CONFLICT DO NOTHING; \
              UPDATE accounts SET state = '{state}', applicant = {} WHERE id = '{owner}'; \
              INSERT INTO sessions (id, account_id, device_name, client_address, created_at, \
                 last_used_at, expires_at, second_factor, api_key_id) VALUES ('{session}', \

@@ -3,6 +3,7 @@
 mod administration;
 mod changes;
 mod contacts;
+mod own_account;
 mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -202,6 +203,7 @@ async fn every_change_happens_once_however_often_it_is_asked_for() {
     let mut trial = Trial::start().await;
     changes::identity(&mut trial).await;
     programs::all(&mut trial).await;
+    own_account::all(&mut trial).await;
     contacts::by_phone(&mut trial).await;
     contacts::by_mail(&mut trial).await;
     changes::files(&mut trial).await;

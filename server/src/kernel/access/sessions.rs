@@ -42,6 +42,10 @@ pub struct SessionFacts {
     pub scopes: Option<Vec<Scope>>,
 }
 
+/// Uses a ticket for a method.
+pub type Redeem =
+    for<'a> fn(&'a App, &'a str, &'static str) -> BoxFuture<'a, Result<Option<SessionId>>>;
+
 /// What the kernel asks of the identity room, which owns the tables of sessions.
 #[derive(Clone, Copy)]
 pub struct SessionTable {
@@ -50,8 +54,7 @@ pub struct SessionTable {
     /// Notes that a session is used now, and tells when it ends.
     pub touch: for<'a> fn(&'a App, SessionId, &'a SessionFacts) -> BoxFuture<'a, Result<Time>>,
     /// Uses a ticket for this method, once; its session.
-    pub redeem:
-        for<'a> fn(&'a App, &'a str, &'static str) -> BoxFuture<'a, Result<Option<SessionId>>>,
+    pub redeem: Redeem,
 }
 
 /// Sessions with a short memory. Clones share it.
