@@ -17,7 +17,9 @@
 //! `account.unblocked`, `account.deleted`, `account.admin_granted`, `account.admin_revoked`,
 //! `account.superuser_revoked`, `account.staff_created`, `account.staff_removed`,
 //! `account.recovery_started`, `account.password_changed`, `account.contact_changed`,
-//! `session.new_device`, `session.refresh_reused`.
+//! `account.second_factor_added`, `account.second_factor_removed`,
+//! `account.recovery_codes_replaced`, `session.new_device`, `session.refresh_reused`. Of programs:
+//! `service_account.created`, `api_key.created`, `api_key.revoked`.
 
 mod accounts;
 mod activating;

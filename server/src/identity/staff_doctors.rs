@@ -2,7 +2,7 @@
 
 use clinicd_proto::identity::v1 as pb;
 
-use super::{managing, staff};
+use super::{rows, staff};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
@@ -44,10 +44,8 @@ async fn set(
     id: AccountId,
     bookable: bool,
 ) -> Result<Option<pb::StaffMember>> {
-    let account = managing::lock(conn, id).await?;
-    if !account.has(Role::Doctor) {
-        return Err(Error::not_found("doctor"));
-    }
+    let account = rows::lock(conn, id).await?.filter(|account| account.has(Role::Doctor));
+    let account = account.ok_or_else(|| Error::not_found("doctor"))?;
     profiles::set_bookable(app, conn, id.into(), bookable).await?;
     Ok(staff::members(conn, vec![account]).await?.pop())
 }

@@ -50,8 +50,7 @@ fn sign(method: &str, answer: &Answer) -> char {
         "OWN_RECORD" => 'O',
         // The note of a household is sealed with nothing: whoever may read it hears so.
         "CONTENT_TAMPERED" if method.ends_with("Note") => '+',
-        "UNKNOWN_METHOD" => '?',
-        "INTERNAL" | "" => panic!("{method}: {error}"),
+        "INTERNAL" | "UNKNOWN_METHOD" | "" => panic!("{method}: {error}"),
         _ => '+',
     }
 }

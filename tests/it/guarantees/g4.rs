@@ -2,6 +2,8 @@
 
 mod administration;
 mod changes;
+mod contacts;
+mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -199,6 +201,9 @@ fn fields<R: Rpc>() -> usize {
 async fn every_change_happens_once_however_often_it_is_asked_for() {
     let mut trial = Trial::start().await;
     changes::identity(&mut trial).await;
+    programs::all(&mut trial).await;
+    contacts::by_phone(&mut trial).await;
+    contacts::by_mail(&mut trial).await;
     changes::files(&mut trial).await;
     let doctor = changes::onboarding(&mut trial).await;
     changes::profiles(&mut trial, &doctor).await;

@@ -61,6 +61,9 @@ const OPEN_TO_THE_CALLER: &[&str] = &[
     "RejectApplication.application_id",
     "SearchAuditLog.actor_id",
     "SearchAuditLog.patient_id",
+    "CreateApiKey.service_account_id",
+    "ListApiKeys.service_account_id",
+    "RevokeApiKey.api_key_id",
 ];
 
 /// What one doctor and one patient have that nobody else may know of.

@@ -56,7 +56,7 @@ pub(super) async fn identity(trial: &mut Trial) {
 
     let password = PASSWORD.to_owned();
     let request = SignInRequest { email: email.clone(), password, ..Default::default() };
-    let effects = [("sessions", 1), ("refresh_tokens", 1)];
+    let effects = [("sessions", 1), ("refresh_tokens", 1), ("sign_ins", 1)];
     let other = |r: &mut SignInRequest| r.device_name = "phone".into();
     let signed_in = trial.change(&anybody, request, other, &effects).await;
 

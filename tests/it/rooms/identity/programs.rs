@@ -170,7 +170,7 @@ async fn what_admins_make_they_find() {
     world.finish().await;
 }
 
-/// Without the lock of the account all 25 were made.
+/// Without the lock of the account 23 were made.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_end_within_a_year_and_are_twenty_at_most() {
     let world = World::start().await;
@@ -271,7 +271,7 @@ async fn a_revoked_key_and_a_blocked_account_end_everywhere_within_a_second() {
     world.finish().await;
 }
 
-/// Without `Attempt` all hundred were judged.
+/// Counted by request instead of by key, 55 were judged: then the client address was blocked.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_hundred_guesses_at_a_key_five_are_judged() {
     let world = World::start().await;

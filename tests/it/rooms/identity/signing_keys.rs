@@ -33,8 +33,7 @@ fn published(app: &App) -> Vec<String> {
     keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Seen to fail when the newest key signed at once: the second server, which had not looked into
-/// the folder, refused its tokens.
+/// Seen to fail when the newest key signed at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_key_is_known_to_all_before_it_signs() {
     let world = World::start().await;
