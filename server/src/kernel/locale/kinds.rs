@@ -123,9 +123,9 @@ kinds! {
     /// A session was ended because its refresh token was used twice.
     SessionStolen = "session_stolen", json!({ "name": "Asha Rao" });
     /// A doctor takes no new bookings, by decision of the clinic.
-    DoctorBlocked = "doctor_blocked", json!({ "name": "Meera Iyer" });
+    DoctorBlocked = "doctor_blocked", json!({ "name": "Asha Rao" });
     /// A doctor takes bookings again.
-    DoctorUnblocked = "doctor_unblocked", json!({ "name": "Meera Iyer" });
+    DoctorUnblocked = "doctor_unblocked", json!({ "name": "Asha Rao" });
     /// Replace a lost password: `link`, `token`, `valid_minutes`.
     AccountRecovery = "account_recovery", json!({
         "name": "Asha Rao",
