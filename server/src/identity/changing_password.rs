@@ -45,7 +45,11 @@ pub(super) async fn change(
     let used = password_use(&account);
     rules::check_password(&request.new_password, &account.personal(), used)?;
     if account.password_hash.is_some() || !request.current_password.is_empty() {
-        prove(app, caller, &account, &request.current_password).await?;
+        if let Err(refusal) = prove(app, caller, &account, &request.current_password).await {
+            // Perhaps the same call came twice at once, and the other one has changed it.
+            let earlier = app.earlier(caller, &request.request_id, &request).await?;
+            return earlier.ok_or(refusal);
+        }
     } else {
         rules::require_recent_sign_in(session, app.clock.now())?;
     }

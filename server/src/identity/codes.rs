@@ -7,7 +7,6 @@
 use diesel::OptionalExtension;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
-use prost::Message;
 use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
@@ -23,7 +22,6 @@ use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
-use crate::kernel::idempotency::Key;
 use crate::kernel::jobs::NewJob;
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
 use crate::statement;
@@ -174,18 +172,6 @@ pub(super) async fn judge<'a>(
         account = account.or(holder);
     }
     Ok(Guess { attempt, account, right })
-}
-
-/// The answer that this very call got before: its code or link, used by then, is not judged again.
-/// Another request with the same id is refused.
-pub(super) async fn answered<Q: Message, A: Message + Default>(
-    app: &App,
-    caller: &Caller,
-    request_id: &str,
-    request: &Q,
-) -> Result<Option<A>> {
-    let key = Key::new(app, caller, request_id, request)?;
-    key.first_answer(app, &mut *app.db.read().await?).await
 }
 
 /// Whether it was sent to a phone: what was mailed has a token and no code.

@@ -109,7 +109,7 @@ pub(super) async fn confirm(
     request: pb::ConfirmContactChangeRequest,
 ) -> Result<pb::ConfirmContactChangeResponse> {
     let me = caller.require_account()?;
-    if let Some(answer) = codes::answered(app, caller, &request.request_id, &request).await? {
+    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
         return Ok(answer);
     }
     let method = SignInMethod::Otp;
@@ -127,7 +127,7 @@ pub(super) async fn confirm(
         change(app, caller, &request, me, right).await
     } else {
         // Perhaps the same call came twice at once, and the other one was right.
-        let earlier = codes::answered(app, caller, &request.request_id, &request).await?;
+        let earlier = app.earlier(caller, &request.request_id, &request).await?;
         earlier.ok_or_else(refused)
     };
     guess.end(answer).await

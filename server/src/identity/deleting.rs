@@ -15,6 +15,7 @@ use clinicd_proto::identity::v1 as pb;
 use super::managing::{self, require_other, require_rank};
 use super::registering::{enqueue, event};
 use super::rows::{AccountRow, AccountState};
+use super::second_factor::DropFactor;
 use super::{Contact, last_message, rules};
 use crate::app::App;
 use crate::kernel::access::Caller;
@@ -39,9 +40,6 @@ statement! {
 
     /// Forgets where links and codes were sent to; none of them works any more.
     DropChallenges { account: AccountId }, "DELETE FROM challenges WHERE account_id = $1";
-
-    /// Forgets the authenticator app and its recovery codes.
-    DropSecondFactor { account: AccountId }, "DELETE FROM second_factors WHERE account_id = $1";
 
     /// Ends all sessions, and forgets from where they were used.
     CloseSessions { account: AccountId, now: Time },
@@ -95,7 +93,7 @@ async fn close(app: &App, conn: &mut Conn, account: AccountRow) -> Result<()> {
     CloseAccount { id, now }.execute(conn).await?;
     DropRoles { account: id }.execute(conn).await?;
     DropChallenges { account: id }.execute(conn).await?;
-    DropSecondFactor { account: id }.execute(conn).await?;
+    DropFactor { account: id }.execute(conn).await?;
     CloseSessions { account: id, now }.execute(conn).await?;
     profiles::close_people(app, conn, id, patients).await?;
     app.events.emit(conn, event("account.deleted", id)).await?;

@@ -96,7 +96,7 @@ pub(super) async fn verify(
     request: pb::VerifyOtpRequest,
 ) -> Result<pb::VerifyOtpResponse> {
     let newcomer = Newcomer::read(&request)?;
-    if let Some(answer) = codes::answered(app, caller, &request.request_id, &request).await? {
+    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
         return Ok(answer);
     }
     let given = request.phone_code.clone().unwrap_or_default();
@@ -104,7 +104,7 @@ pub(super) async fn verify(
     let guess = codes::judge(app, caller, SignInMethod::Otp, &purposes, &given).await?;
     let Some(right) = guess.right.clone() else {
         // Perhaps the same call came twice at once, and the other one was right.
-        let earlier = codes::answered(app, caller, &request.request_id, &request).await?;
+        let earlier = app.earlier(caller, &request.request_id, &request).await?;
         return guess.end(earlier.ok_or_else(refused)).await;
     };
     let answer = app

@@ -114,7 +114,7 @@ pub(super) async fn confirm(
     caller: &Caller,
     request: pb::ConfirmRecoveryRequest,
 ) -> Result<pb::ConfirmRecoveryResponse> {
-    if let Some(answer) = codes::answered(app, caller, &request.request_id, &request).await? {
+    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
         return Ok(answer);
     }
     // What is weak for anybody costs no try of a code.
@@ -133,7 +133,7 @@ pub(super) async fn confirm(
         set_password(app, caller, &request, right).await
     } else {
         // Perhaps the same call came twice at once, and the other one was right.
-        let earlier = codes::answered(app, caller, &request.request_id, &request).await?;
+        let earlier = app.earlier(caller, &request.request_id, &request).await?;
         earlier.ok_or_else(refused)
     };
     guess.end(answer).await

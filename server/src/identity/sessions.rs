@@ -9,14 +9,14 @@ use futures_util::future::BoxFuture;
 use clinicd_proto::identity::v1 as pb;
 
 use super::registering::event;
-use super::rows::AccountRow;
+use super::rows::{self, AccountRow, AccountState};
 use super::{rules, tickets};
 use crate::app::{ACCESS_TOKEN_SECONDS, App};
 use crate::kernel::access::tokens::NewToken;
 use crate::kernel::access::{Caller, SessionFacts, SessionTable};
 use crate::kernel::crypto::sha256;
 use crate::kernel::db::Conn;
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role, Scope, SessionId, Time};
 use crate::statement;
 
@@ -128,6 +128,10 @@ pub(super) async fn start(
     device: &str,
     second_factor: bool,
 ) -> Result<pb::TokenPair> {
+    // Held, so that a block or a change of roles that comes meanwhile ends this session too.
+    let account = rows::lock(conn, account.id).await?;
+    let account = account.filter(|account| account.state == AccountState::Active);
+    let account = &account.ok_or_else(|| Error::of(Reason::InvalidCredentials))?;
     let (device, user_agent) = (device.to_owned(), caller.user_agent.clone());
     let known = IsKnownDevice {
         account: account.id,

@@ -73,7 +73,7 @@ pub(super) async fn sign_in(
     let account = prove(app, caller, &login, &request.password).await?;
     app.once(caller, &request.request_id, &request, async |conn| {
         // Blocked or without a role since the password was judged: what counts is what is now.
-        let account = rows::find(conn, account.id).await?.filter(|now| may_sign_in(now, &account));
+        let account = rows::lock(conn, account.id).await?.filter(|now| may_sign_in(now, &account));
         let account = account.ok_or_else(|| Error::of(Reason::InvalidCredentials))?;
         if account.phone.is_some() {
             codes::forgive(conn, account.id).await?;

@@ -84,7 +84,6 @@ async fn second_factor(trial: &mut Trial, asha: &Person, actor: &Actor) {
     let request =
         RemoveSecondFactorRequest { code: code(&trial.world, &app), ..Default::default() };
     let other = |r: &mut RemoveSecondFactorRequest| r.code = "other".into();
-    let effects =
-        [("second_factors", -1), ("recovery_codes", -10), ("events", 1), ("jobs", 1)];
+    let effects = [("second_factors", -1), ("recovery_codes", -10), ("events", 1), ("jobs", 1)];
     trial.change(actor, request, other, &effects).await;
 }

@@ -82,7 +82,6 @@ async fn what_people_do_ends_their_sessions_everywhere_within_a_second() {
     other.client.send(RevokeOtherSessionsRequest::default()).await.unwrap();
     session.has_ended("all others revoked").await;
 
-
     let lata = world.patient().await;
     let session = Session::of(&lata, &second.url).await;
     lata.client.send(DeleteMyAccountRequest::default()).await.unwrap();
