@@ -5,10 +5,10 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::identity::v1 as pb;
 use clinicd_proto::r#type::v1::PersonName;
 
-use super::registering::event;
-use super::rows::{self, AccountRow};
-use super::rules;
 use crate::app::App;
+use crate::identity::registration::registering::event;
+use crate::identity::rows::{self, AccountRow};
+use crate::identity::rules;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Faults, Reason, Result};

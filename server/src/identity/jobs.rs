@@ -4,9 +4,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::challenges::{self, Challenge};
-use super::{attempts, code_limits, registering_phone, rules, tickets};
 use crate::app::App;
+use crate::identity::registration::registering_phone;
+use crate::identity::rules;
+use crate::identity::sessions::tickets;
+use crate::identity::sign_in::challenges::{self, Challenge};
+use crate::identity::sign_in::{attempts, code_limits};
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::kinds::AccountId;
@@ -14,7 +17,7 @@ use crate::kernel::locale::MailKind;
 use crate::notifications::send_mail;
 use crate::profiles;
 
-pub use super::deleting::SendClosed;
+pub use crate::identity::administration::deleting::SendClosed;
 
 /// Mails the link that activates an account.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,15 +1,16 @@
 //! Accounts, credentials and sessions: who a person is and how they prove it.
 //!
-//! Owns `accounts`, `account_roles`, `activations`, `sessions`, `refresh_tokens` and
-//! `sign_in_failures`. What holds at any time:
-//! * One account per address, whatever its case. No answer of a public method, nor its time, tells
-//!   whether an address has one.
+//! Owns `accounts`, `account_roles`, `api_keys`, `challenges`, `recovery_codes`, `refresh_tokens`,
+//! `second_factors`, `sent_codes`, `sessions`, `sign_in_failures`, `sign_ins` and `stream_tickets`.
+//! What holds at any time:
+//! * One account per address, whatever its case, and per phone number. No answer of a public method,
+//!   nor its time, tells whether an address or a number has one.
 //! * Only an active account signs in or has a working session.
 //! * No password, token or code can be read from the database: passwords are Argon2id hashes,
-//!   refresh tokens SHA-256 hashes, the tokens of mailed links are made again from a key that is
-//!   not in the database.
+//!   refresh tokens and API keys SHA-256 hashes, links and codes are made again from a key that is not
+//!   in the database, and with another one the secrets of second factors are sealed.
 //! * A refresh token is exchanged once; one that comes back ends its session.
-//! * Of one identifier at most five wrong passwords are looked at within ten minutes.
+//! * Of one identifier at most five wrong answers are looked at within ten minutes, on whatever path.
 //! * The platform has a superuser who can sign in: nothing that takes the last one's power is done.
 //! * A closed account leads to nobody: no contact, no name, no role, no way in.
 //!
@@ -22,55 +23,26 @@
 //! `service_account.created`, `api_key.created`, `api_key.revoked`.
 
 mod accounts;
-mod activating;
-mod admins;
-mod api_keys;
-mod attempts;
-mod blocking;
-mod challenges;
-mod changing_password;
-mod code_limits;
-mod codes;
-pub mod contact_jobs;
-mod contacts;
-mod deleting;
-mod exchanging;
+mod administration;
 mod history;
-mod history_list;
-mod history_query;
 pub mod jobs;
-mod last_message;
-mod managing;
-mod otp;
-mod pacing;
-pub mod passwords;
 mod programs;
-mod recovering;
-mod refreshing;
-mod registering;
-mod registering_phone;
+mod registration;
 mod rows;
 mod rules;
-mod second_factor;
 mod service;
-mod session_list;
 mod sessions;
-mod signing_in;
+mod sign_in;
 mod staff;
-mod staff_doctors;
-mod staff_query;
-mod superusers;
-mod tickets;
-mod totp;
-mod user_query;
-mod users;
 
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 
+pub use administration::superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
+pub use registration::contact_jobs;
 pub use service::Service;
-pub use sessions::SESSIONS;
-pub use superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
+pub use sessions::living::SESSIONS;
+pub use sign_in::passwords;
 
 use crate::app::App;
 use crate::kernel::db::Conn;
@@ -97,7 +69,7 @@ pub async fn grant_role(
         return Err(Error::of(Reason::WrongState).with("state", "deleted"));
     }
     rows::TouchAccount { id: account, now }.execute(conn).await?;
-    sessions::EndSessions { account, now }.execute(conn).await?;
+    sessions::living::EndSessions { account, now }.execute(conn).await?;
     Ok(())
 }
 

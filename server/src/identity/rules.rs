@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::config::SessionSettings;
-use crate::identity::passwords::{self, PasswordUse};
+use crate::identity::sign_in::passwords::{self, PasswordUse};
 use crate::kernel::access::SignedIn;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{Role, Time};

@@ -6,7 +6,12 @@ use clinicd_proto::identity::v1 as pb;
 use pb::account_service_server::AccountService;
 
 use super::Service;
-use crate::identity::{accounts, contacts, deleting, history_list, second_factor, session_list};
+use crate::identity::accounts;
+use crate::identity::administration::deleting;
+use crate::identity::history::listing as history_list;
+use crate::identity::registration::contacts;
+use crate::identity::sessions::listing as session_list;
+use crate::identity::sign_in::second_factor;
 use crate::kernel::access::enter;
 
 #[tonic::async_trait]

@@ -6,10 +6,10 @@ use clinicd_proto::identity::v1 as pb;
 use pb::auth_service_server::AuthService;
 
 use super::Service;
-use crate::identity::{
-    activating, api_keys, changing_password, otp, recovering, refreshing, registering,
-    second_factor, sessions, signing_in, tickets,
-};
+use crate::identity::programs::api_keys;
+use crate::identity::registration::{activating, registering};
+use crate::identity::sessions::{living as sessions, refreshing, tickets};
+use crate::identity::sign_in::{changing_password, otp, recovering, second_factor, signing_in};
 use crate::kernel::access::enter;
 
 #[tonic::async_trait]

@@ -6,7 +6,7 @@ use clinicd_proto::identity::v1 as pb;
 use pb::service_account_service_server::ServiceAccountService;
 
 use super::Service;
-use crate::identity::{api_keys, programs};
+use crate::identity::programs::{api_keys, service_accounts as programs};
 use crate::kernel::access::enter;
 
 #[tonic::async_trait]

@@ -6,7 +6,7 @@ use clinicd_proto::identity::v1 as pb;
 use pb::staff_service_server::StaffService;
 
 use super::Service;
-use crate::identity::{staff, staff_doctors};
+use crate::identity::staff::{doctors as staff_doctors, members as staff};
 use crate::kernel::access::enter;
 
 #[tonic::async_trait]

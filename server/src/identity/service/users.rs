@@ -6,7 +6,9 @@ use clinicd_proto::identity::v1 as pb;
 use pb::user_admin_service_server::UserAdminService;
 
 use super::Service;
-use crate::identity::{admins, blocking, deleting, history_list, recovering, users};
+use crate::identity::administration::{admins, blocking, deleting, users};
+use crate::identity::history::listing as history_list;
+use crate::identity::sign_in::recovering;
 use crate::kernel::access::enter;
 
 #[tonic::async_trait]
