@@ -38,8 +38,10 @@ CREATE TABLE challenges (
     -- Tries of its code that were wrong, or are being judged.
     tries integer NOT NULL DEFAULT 0,
     expires_at timestamptz NOT NULL,
-    -- Used, or replaced by a newer one.
+    -- Answered, or replaced by a newer one.
     used_at timestamptz,
+    -- It was answered rightly.
+    answered boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL
 );
 CREATE INDEX challenges_account ON challenges (account_id, purpose) WHERE used_at IS NULL;

@@ -148,6 +148,7 @@ diesel::table! {
         tries -> Int4,
         expires_at -> Timestamptz,
         used_at -> Nullable<Timestamptz>,
+        answered -> Bool,
         created_at -> Timestamptz,
     }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::app::App;
 use crate::identity::registration::registering_phone;
 use crate::identity::rules;
+use crate::identity::sessions::living;
 use crate::identity::sessions::tickets;
 use crate::identity::sign_in::challenges::{self, Challenge};
 use crate::identity::sign_in::{attempts, code_limits};
@@ -153,6 +154,7 @@ impl Job for SweepFailures {
         let mut conn = app.db.read().await?;
         attempts::sweep(&mut conn, app.clock.now()).await?;
         challenges::sweep(&mut conn, app.clock.now()).await?;
+        living::sweep(&mut conn, app.clock.now()).await?;
         tickets::sweep(&mut conn, app.clock.now()).await?;
         code_limits::sweep(&mut conn, app.clock.now()).await?;
         registering_phone::sweep(&mut conn, app.clock.now()).await?;

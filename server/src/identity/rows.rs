@@ -91,16 +91,16 @@ statement! {
     /// One account by its phone number.
     AccountByPhone { phone: String } -> AccountSql, select_account!("WHERE phone = $1");
 
-    /// The one by the key of its address, kept from changing until the transaction ends.
-    LockAccountByEmail { email_key: String } -> AccountSql,
-    select_account!("WHERE email_key = $1 FOR UPDATE");
+    /// Keeps the account with the key of this address from changing until the transaction ends.
+    LockAccountByEmail { email_key: String },
+    "SELECT FROM accounts WHERE email_key = $1 FOR UPDATE";
 
     /// The same by its phone number.
-    LockAccountByPhone { phone: String } -> AccountSql,
-    select_account!("WHERE phone = $1 FOR UPDATE");
+    LockAccountByPhone { phone: String },
+    "SELECT FROM accounts WHERE phone = $1 FOR UPDATE";
 
     /// The same by id.
-    LockAccount { id: AccountId } -> AccountSql, select_account!("WHERE id = $1 FOR UPDATE");
+    LockAccount { id: AccountId }, "SELECT FROM accounts WHERE id = $1 FOR UPDATE";
 
     /// A new account, unless the address is taken.
     InsertAccount {
@@ -178,9 +178,11 @@ pub(super) async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Accoun
     Ok(AccountById { id }.get_result(conn).await.optional()?)
 }
 
-/// The account with this id, kept from changing.
+/// The account with this id, kept from changing. Read after the lock, by a statement of its own: one
+/// that waits for the lock shows the roles and the second factor from before it.
 pub(super) async fn lock(conn: &mut Conn, id: AccountId) -> Result<Option<AccountRow>> {
-    Ok(LockAccount { id }.get_result(conn).await.optional()?)
+    LockAccount { id }.execute(conn).await?;
+    find(conn, id).await
 }
 
 /// The account with this address.
@@ -195,10 +197,12 @@ pub(super) async fn find_by_phone(conn: &mut Conn, phone: String) -> Result<Opti
 
 /// The account with this address, kept from changing.
 pub(super) async fn lock_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
-    Ok(LockAccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+    LockAccountByEmail { email_key: key.clone() }.execute(conn).await?;
+    find_by_email(conn, key).await
 }
 
 /// The account with this phone number (E.164), kept from changing.
 pub(super) async fn lock_by_phone(conn: &mut Conn, phone: String) -> Result<Option<AccountRow>> {
-    Ok(LockAccountByPhone { phone }.get_result(conn).await.optional()?)
+    LockAccountByPhone { phone: phone.clone() }.execute(conn).await?;
+    find_by_phone(conn, phone).await
 }

@@ -31,7 +31,7 @@ const TEXT: &str = "Pulse 72, regular.";
 /// What the kernel asks of the sessions of this test.
 const SESSIONS: SessionTable = SessionTable {
     find: lookup,
-    touch: |_, _, facts| async { Ok(facts.expires_at) }.boxed(),
+    touch: |_, _, facts| async { Ok(Some(facts.expires_at)) }.boxed(),
     redeem: |_, _, _| async { Ok(None) }.boxed(),
 };
 

@@ -30,7 +30,7 @@ const BOSS: Uuid = Uuid::from_u128(2);
 /// What the kernel asks of the sessions of this test.
 const SESSIONS: SessionTable = SessionTable {
     find: lookup,
-    touch: |_, _, facts| async { Ok(facts.expires_at) }.boxed(),
+    touch: |_, _, facts| async { Ok(Some(facts.expires_at)) }.boxed(),
     redeem: |_, _, _| async { Ok(None) }.boxed(),
 };
 

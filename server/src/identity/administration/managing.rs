@@ -4,7 +4,7 @@ use diesel::OptionalExtension;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 
-use crate::identity::rows::{AccountRow, AccountSql, select_account};
+use crate::identity::rows::{AccountRow, AccountSql, LockAccount, select_account};
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
@@ -15,10 +15,6 @@ statement! {
     /// The account of a person.
     PersonById { id: AccountId } -> AccountSql,
     select_account!("WHERE id = $1 AND kind = 'person'");
-
-    /// The same, kept from changing until the transaction ends.
-    LockPerson { id: AccountId } -> AccountSql,
-    select_account!("WHERE id = $1 AND kind = 'person' FOR UPDATE");
 
     /// Holds all superusers, in one order for everybody, so that two who take each other's power
     /// come one after the other.
@@ -41,8 +37,8 @@ pub(in crate::identity) async fn find(conn: &mut Conn, id: AccountId) -> Result<
 
 /// The account of a person, kept from changing.
 pub(in crate::identity) async fn lock(conn: &mut Conn, id: AccountId) -> Result<AccountRow> {
-    let found = LockPerson { id }.get_result(conn).await.optional()?;
-    found.ok_or_else(|| Error::not_found("account"))
+    LockAccount { id }.execute(conn).await?;
+    find(conn, id).await
 }
 
 /// The account of a person whose power over the platform is about to end, kept from changing.

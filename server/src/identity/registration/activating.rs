@@ -8,6 +8,7 @@ use clinicd_proto::identity::v1 as pb;
 use crate::app::App;
 use crate::identity::jobs::{SendActivation, SendInvitation};
 use crate::identity::registration::registering::{activation, enqueue, event};
+use crate::identity::registration::registering_phone::AddConfirmedNumber;
 use crate::identity::rows::{self, AccountRow, AccountState, ActivateAccount};
 use crate::identity::rules;
 use crate::identity::sign_in::attempts;
@@ -49,8 +50,13 @@ pub(in crate::identity) async fn confirm(
         }
         let password_hash = hash.clone();
         ActivateAccount { id: account.id, password_hash, now }.execute(conn).await?;
-        let purpose = Purpose::Activation;
-        VoidChallenges { account: account.id, purpose, now }.execute(conn).await?;
+        let added = AddConfirmedNumber { id: account.id }.execute(conn).await.map_err(Error::from);
+        // Somebody has just got the number: the repeated call finds it taken.
+        added
+            .map_err(|error| error.when_constraint("accounts_phone_unique", Error::unavailable))?;
+        for purpose in [Purpose::Activation, Purpose::Registration] {
+            VoidChallenges { account: account.id, purpose, now }.execute(conn).await?;
+        }
         app.events.emit(conn, event("account.activated", account.id)).await?;
         Ok(pb::ConfirmActivationResponse {})
     })

@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
+use clinicd_proto::profiles::v1::UpdateMyPatientRequest;
 use clinicd_proto::r#type::v1::PersonName;
 
 use crate::app::App;
@@ -14,7 +15,7 @@ use crate::identity::jobs::{SendAccountExists, SendActivation, SendInvitation};
 use crate::identity::registration::registering_phone;
 use crate::identity::rows::{self, AccountRow, AccountState, InsertAccount};
 use crate::identity::sign_in::attempts::{self, Identifier};
-use crate::identity::sign_in::challenges::{self, NewChallenge, Purpose, VoidChallenges};
+use crate::identity::sign_in::challenges::{self, NewChallenge, Purpose};
 use crate::identity::sign_in::code_limits;
 use crate::identity::sign_in::pacing::on_the_beat;
 use crate::identity::sign_in::passwords::PasswordUse;
@@ -42,6 +43,10 @@ statement! {
     "UPDATE accounts SET email = $2, password_hash = $3, given_name = $4, family_name = $5, \
         language = $6, phone = NULL, version = version + 1, updated_at = $7 \
      WHERE id = $1 AND state = 'inactive'";
+
+    /// A code that came back belongs to the registration that it was sent for.
+    DropRegistrationCodes { account: AccountId },
+    "DELETE FROM challenges WHERE account_id = $1 AND purpose = 'registration'";
 }
 
 /// A person as they are to be stored.
@@ -244,24 +249,25 @@ async fn tell_owner(
         tell_email_exists(app, conn, account).await?;
         return Ok(None);
     }
-    let invited = known.password_hash.is_none();
-    let activation = match challenges::live(app, conn, account, Purpose::Activation).await? {
-        Some(live) => live.id,
-        None if invited => activation(app, conn, account, &person.email, true).await?,
-        None => {
-            start_over(app, conn, account, person, hash.unwrap_or_default()).await?;
-            return Ok(Some(account));
-        }
-    };
-    // The link that is still good goes out once more, with the password it was asked for with.
-    let job = if invited {
-        let period = telling_period(app);
-        NewJob::now(&SendInvitation { activation }).once(format!("invited/{activation}/{period}"))
-    } else {
-        NewJob::now(&SendActivation { activation }).once(format!("activation/{activation}/again"))
-    };
-    enqueue(app, conn, job).await?;
-    Ok(None)
+    let live = challenges::live(app, conn, account, Purpose::Activation).await?;
+    if known.password_hash.is_none() {
+        // Invited: the invitation goes out again, and its password is chosen with the link.
+        let activation = match live {
+            Some(live) => live.id,
+            None => activation(app, conn, account, &person.email, true).await?,
+        };
+        let key = format!("invited/{activation}/{}", telling_period(app));
+        enqueue(app, conn, NewJob::now(&SendInvitation { activation }).once(key)).await?;
+        return Ok(None);
+    }
+    // A registration that was never confirmed gives way to this one, so that a link opens what was
+    // registered last; but not within a minute, for the sake of the owner's mailbox.
+    let before = app.clock.now().plus_seconds(-rules::MAIL_GAP_SECONDS);
+    if live.is_some_and(|live| live.created_at > before) {
+        return Ok(None);
+    }
+    start_over(app, conn, account, person, hash.unwrap_or_default()).await?;
+    Ok(Some(account))
 }
 
 /// Tells the owner of an address that somebody wanted to have it, not too often.
@@ -279,7 +285,7 @@ pub(in crate::identity) fn telling_period(app: &App) -> i64 {
     app.clock.now().unix_micros() / (TELL_AGAIN_SECONDS * 1_000_000)
 }
 
-/// The first registration was never confirmed and its link is dead: this one takes its place.
+/// This registration takes the place of one that was never confirmed: password, names, number.
 async fn start_over(
     app: &App,
     conn: &mut Conn,
@@ -298,7 +304,11 @@ async fn start_over(
         now,
     };
     replace.execute(conn).await?;
-    VoidChallenges { account, purpose: Purpose::Registration, now }.execute(conn).await?;
+    DropRegistrationCodes { account }.execute(conn).await?;
+    let (given, family) = (person.given_name.clone(), person.family_name.clone());
+    let name = Some(PersonName { given, family });
+    let change = UpdateMyPatientRequest { name, ..Default::default() };
+    profiles::change_person(app, conn, account, &change).await?;
     let activation = activation(app, conn, account, &person.email, false).await?;
     enqueue(app, conn, NewJob::now(&SendActivation { activation })).await
 }

@@ -1,7 +1,9 @@
 //! Registration with a phone number.
 //!
 //! The number is set when its code comes back, not before: nobody keeps a number from its owner by
-//! registering it. A number alone activates the account; beside a mail address it is added to it.
+//! registering it. A number alone activates the account. Beside a mail address, the code only shows
+//! whose the number is; it is added when the link is opened, if it is still free: else whoever has a
+//! phone could learn who has an account, or get into somebody's.
 
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
@@ -30,6 +32,15 @@ statement! {
     AddNumber { id: AccountId, number: String, now: Time },
     "UPDATE accounts SET phone = $2, version = version + 1, updated_at = $3 \
      WHERE id = $1 AND phone IS NULL";
+
+    /// Gives an account that has just been activated the number that it was registered with, if its
+    /// code came back and nobody has the number.
+    AddConfirmedNumber { id: AccountId },
+    "UPDATE accounts SET phone = c.address FROM ( \
+        SELECT address FROM challenges WHERE account_id = $1 AND purpose = 'registration' \
+          AND answered ORDER BY id DESC LIMIT 1) c \
+     WHERE accounts.id = $1 AND phone IS NULL \
+       AND NOT EXISTS (SELECT FROM accounts other WHERE other.phone = c.address)";
 
     /// Closes registrations by phone alone whose code never came back, and forgets the person.
     ForgetRegistrations { before: Time, now: Time },
@@ -96,8 +107,8 @@ async fn open(
     Ok(id)
 }
 
-/// The code came back: the account gets its number, and its owner is let in unless the mailed link
-/// is still to be opened.
+/// The code came back: the account gets its number, and its owner is let in, unless there is a mailed
+/// link to be opened.
 pub(in crate::identity) async fn confirm(
     app: &App,
     conn: &mut Conn,
@@ -108,8 +119,11 @@ pub(in crate::identity) async fn confirm(
     let refused = || Error::of(Reason::InvalidCredentials);
     let Some(id) = right.account else { return Ok(Admission::default()) };
     let account = rows::lock(conn, id).await?.ok_or_else(refused)?;
-    if !matches!(account.state, AccountState::Inactive | AccountState::Active) {
+    if account.state != AccountState::Inactive {
         return Err(refused());
+    }
+    if account.email.is_some() {
+        return Ok(Admission::default());
     }
     let (number, now) = (right.address.clone(), app.clock.now());
     let added = AddNumber { id, number, now }.execute(conn).await.map_err(Error::from);
@@ -117,16 +131,11 @@ pub(in crate::identity) async fn confirm(
     if added == 0 {
         return Err(refused());
     }
-    if account.state == AccountState::Inactive {
-        if account.email.is_some() {
-            return Ok(Admission::default());
-        }
-        ActivateAccount { id, password_hash: None, now }.execute(conn).await?;
-        grant_role(app, conn, id, Role::Patient, None).await?;
-        let (given, family) = (&account.given_name, &account.family_name);
-        profiles::create_own_patient(app, conn, id, given, family).await?;
-        app.events.emit(conn, event("account.activated", id)).await?;
-    }
+    ActivateAccount { id, password_hash: None, now }.execute(conn).await?;
+    grant_role(app, conn, id, Role::Patient, None).await?;
+    let (given, family) = (&account.given_name, &account.family_name);
+    profiles::create_own_patient(app, conn, id, given, family).await?;
+    app.events.emit(conn, event("account.activated", id)).await?;
     let account = rows::find(conn, id).await?.ok_or_else(refused)?;
     otp::enter(app, conn, caller, &account, device).await
 }

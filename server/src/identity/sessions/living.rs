@@ -32,6 +32,10 @@ type FactsSql = (
     sql_types::Nullable<sql_types::Array<sql_types::Text>>,
 );
 
+/// How long sessions that have ended are remembered, in seconds: a device that was used within this
+/// time is no new one.
+const REMEMBERED_SECONDS: i64 = 180 * 24 * 3_600;
+
 statement! {
     /// What counts about a live session of an active account. One of an API key lives no longer
     /// than the key.
@@ -75,6 +79,10 @@ statement! {
     /// Ends every session of an account but one.
     EndOtherSessions { account: AccountId, kept: SessionId, now: Time },
     "UPDATE sessions SET ended_at = $3 WHERE account_id = $1 AND id <> $2 AND ended_at IS NULL";
+
+    /// Forgets sessions that ended long ago, with their tokens.
+    SweepSessions { before: Time },
+    "DELETE FROM sessions WHERE coalesce(ended_at, expires_at) < $1";
 }
 
 /// What the kernel asks of the sessions.
@@ -103,8 +111,13 @@ fn session_facts(conn: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<
     .boxed()
 }
 
-/// A session is used now, and so ends later. That of a program does not.
-fn touch<'a>(app: &'a App, id: SessionId, facts: &'a SessionFacts) -> BoxFuture<'a, Result<Time>> {
+/// A session is used now, and so ends later; none when it has ended. That of a program ends when it
+/// would.
+fn touch<'a>(
+    app: &'a App,
+    id: SessionId,
+    facts: &'a SessionFacts,
+) -> BoxFuture<'a, Result<Option<Time>>> {
     async move {
         let now = app.clock.now();
         let expires_at = if facts.scopes.is_some() {
@@ -113,8 +126,8 @@ fn touch<'a>(app: &'a App, id: SessionId, facts: &'a SessionFacts) -> BoxFuture<
             rules::session_life(&app.config.sessions, &facts.roles).end(facts.began_at, now)
         };
         let mut conn = app.db.read().await?;
-        ExtendSession { id, now, expires_at }.execute(&mut conn).await?;
-        Ok(expires_at)
+        let extended = ExtendSession { id, now, expires_at }.execute(&mut conn).await?;
+        Ok((extended == 1).then_some(expires_at))
     }
     .boxed()
 }
@@ -132,6 +145,8 @@ pub(in crate::identity) async fn start(
     // Held, so that a block or a change of roles that comes meanwhile ends this session too.
     let account = rows::lock(conn, account.id).await?;
     let account = account.filter(|account| account.state == AccountState::Active);
+    // Nor does a factor that was set up meanwhile let anybody in who did not give it.
+    let account = account.filter(|account| second_factor || !account.second_factor);
     let account = &account.ok_or_else(|| Error::of(Reason::InvalidCredentials))?;
     let (device, user_agent) = (device.to_owned(), caller.user_agent.clone());
     let known = IsKnownDevice {
@@ -218,4 +233,9 @@ pub(in crate::identity) async fn sign_out(
         Ok(pb::SignOutResponse {})
     })
     .await
+}
+
+/// Forgets sessions that ended long ago.
+pub(in crate::identity) async fn sweep(conn: &mut Conn, now: Time) -> Result<usize> {
+    Ok(SweepSessions { before: now.plus_seconds(-REMEMBERED_SECONDS) }.execute(conn).await?)
 }

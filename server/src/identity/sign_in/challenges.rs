@@ -148,7 +148,8 @@ statement! {
 
     /// Uses a challenge, once.
     UseChallenge { id: Uuid, now: Time },
-    "UPDATE challenges SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND expires_at > $2";
+    "UPDATE challenges SET used_at = $2, answered = true \
+     WHERE id = $1 AND used_at IS NULL AND expires_at > $2";
 
     /// Ends every challenge of an account for a purpose.
     VoidChallenges { account: AccountId, purpose: Purpose, now: Time },

@@ -56,11 +56,17 @@ pub(in crate::identity) async fn change(
     let new = app.passwords.hash(&request.new_password).await?;
     app.once(caller, &request.request_id, &request, async |conn| {
         let now = app.clock.now();
+        let short = passwords::is_short(&request.new_password);
+        let held = rows::lock(conn, account.id).await?;
+        // The second factor beside which a short password was enough may have gone meanwhile.
+        if short && !held.is_some_and(|account| account.second_factor) {
+            return Err(Error::of(Reason::WeakPassword));
+        }
         let replace = ReplacePassword {
             id: account.id,
             old: account.password_hash.clone(),
             new: new.clone(),
-            short: passwords::is_short(&request.new_password),
+            short,
             now,
         };
         if replace.execute(conn).await? == 0 {
@@ -68,8 +74,9 @@ pub(in crate::identity) async fn change(
             return Err(Error::of(Reason::InvalidCredentials));
         }
         EndOtherSessions { account: account.id, kept: session.session, now }.execute(conn).await?;
-        let purpose = Purpose::Recovery;
-        VoidChallenges { account: account.id, purpose, now }.execute(conn).await?;
+        for purpose in [Purpose::Recovery, Purpose::SecondFactor] {
+            VoidChallenges { account: account.id, purpose, now }.execute(conn).await?;
+        }
         app.events.emit(conn, event("account.password_changed", account.id)).await?;
         Ok(pb::ChangePasswordResponse {})
     })
@@ -83,7 +90,9 @@ pub(in crate::identity) fn password_use(account: &AccountRow) -> PasswordUse {
 
 /// Proves the current password, counted like a sign-in.
 async fn prove(app: &App, caller: &Caller, account: &AccountRow, password: &str) -> Result<()> {
-    let identifier = Identifier::Account(account.id);
+    // Counted apart from the second factor: the one does not forgive guesses of the other.
+    let password_of = format!("password of {}", account.id);
+    let identifier = Identifier::Other(&password_of);
     let attempt = Attempt::begin(app, caller, SignInMethod::Password, identifier).await?;
     match app.passwords.verify(password, account.password_hash.as_deref()).await {
         Ok(verified) if verified.ok => attempt.succeeded().await,

@@ -178,17 +178,24 @@ pub(in crate::identity) async fn regenerate(
 ) -> Result<pb::RegenerateRecoveryCodesResponse> {
     let session = caller.signed_in()?;
     rules::require_recent_sign_in(session, app.clock.now())?;
+    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
+        return Ok(answer);
+    }
     let codes = totp::recovery_codes(app.random);
-    app.once(caller, &request.request_id, &request, async |conn| {
-        let account = active(conn, session.account).await?;
-        if !account.second_factor {
-            return Err(Error::of(Reason::WrongState).with("state", "not_enrolled"));
-        }
-        replace_recovery_codes(app, conn, account.id, &codes).await?;
-        app.events.emit(conn, event("account.recovery_codes_replaced", account.id)).await?;
-        Ok(pb::RegenerateRecoveryCodesResponse { recovery_codes: codes.clone() })
-    })
-    .await
+    let attempt = begin(app, caller, session.account, method_of(&request.code)).await?;
+    let answer = app
+        .once(caller, &request.request_id, &request, async |conn| {
+            let account = active(conn, session.account).await?;
+            let factor = lock(app, conn, &account).await?.filter(|factor| factor.confirmed);
+            let factor = factor
+                .ok_or_else(|| Error::of(Reason::WrongState).with("state", "not_enrolled"))?;
+            factor.take_code(app, conn, &request.code).await?;
+            replace_recovery_codes(app, conn, account.id, &codes).await?;
+            app.events.emit(conn, event("account.recovery_codes_replaced", account.id)).await?;
+            Ok(pb::RegenerateRecoveryCodesResponse { recovery_codes: codes.clone() })
+        })
+        .await;
+    judged(attempt, session.account, answer).await
 }
 
 /// `CompleteSecondFactor`: the second step of a sign-in.

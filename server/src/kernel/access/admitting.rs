@@ -42,7 +42,9 @@ impl AccessLayer {
             self.sessions.forget(session);
             facts = self.facts(session, account).await?;
         }
-        self.sessions.used(&self.app, session, &facts).await?;
+        if !self.sessions.used(&self.app, session, &facts).await? {
+            return Err(Error::of(Reason::Unauthenticated));
+        }
         let permission = self.permitted(rule, &facts);
         caller.session = Some(SignedIn {
             account: facts.account,

@@ -51,8 +51,9 @@ pub type Redeem =
 pub struct SessionTable {
     /// Looks a session up; none when it ended or its account is not active.
     pub find: for<'a> fn(&'a mut Conn, SessionId) -> BoxFuture<'a, Result<Option<SessionFacts>>>,
-    /// Notes that a session is used now, and tells when it ends.
-    pub touch: for<'a> fn(&'a App, SessionId, &'a SessionFacts) -> BoxFuture<'a, Result<Time>>,
+    /// Notes that a session is used now, and tells when it ends; none when it has ended.
+    pub touch:
+        for<'a> fn(&'a App, SessionId, &'a SessionFacts) -> BoxFuture<'a, Result<Option<Time>>>,
     /// Uses a ticket for this method, once; its session.
     pub redeem: Redeem,
 }
@@ -84,15 +85,23 @@ impl Sessions {
         Ok(facts.filter(|facts| facts.expires_at > app.clock.now()))
     }
 
-    /// A call uses a session, which moves its end. Streams that wait do not.
-    pub async fn used(&self, app: &App, id: SessionId, facts: &SessionFacts) -> Result<()> {
+    /// A call uses a session, which moves its end; `false` when it has ended meanwhile. Streams that
+    /// wait do not use it.
+    pub async fn used(&self, app: &App, id: SessionId, facts: &SessionFacts) -> Result<bool> {
         let now = app.clock.now();
         if facts.last_used_at.plus_seconds(USE_PERIOD) > now {
-            return Ok(());
+            return Ok(true);
         }
-        let expires_at = (self.table.touch)(app, id, facts).await?;
-        self.remember(id, SessionFacts { last_used_at: now, expires_at, ..facts.clone() });
-        Ok(())
+        let Some(expires_at) = (self.table.touch)(app, id, facts).await? else {
+            self.forget(id);
+            return Ok(false);
+        };
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is believed gets no younger by this.
+        if let Some((_, facts)) = believed.get_mut(&id) {
+            (facts.last_used_at, facts.expires_at) = (now, expires_at);
+        }
+        Ok(true)
     }
 
     /// The session of a ticket for this method, which works once.

@@ -3,8 +3,9 @@
 use clinicd_sdk::Error;
 use clinicd_sdk::proto::identity::v1::{
     ChangePasswordRequest, CompleteSecondFactorRequest, ConfirmSecondFactorRequest,
-    EnrollSecondFactorRequest, ListMySessionsRequest, RegenerateRecoveryCodesRequest,
-    RemoveSecondFactorRequest, RevokeOtherSessionsRequest, RevokeSessionRequest,
+    EnrollSecondFactorRequest, GetMyAccountRequest, ListMySessionsRequest,
+    RegenerateRecoveryCodesRequest, RemoveSecondFactorRequest, RevokeOtherSessionsRequest,
+    RevokeSessionRequest,
 };
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::{Person, World};
@@ -13,9 +14,13 @@ use totp_rs::{Builder, Secret, Totp};
 
 use super::{Actor, Trial};
 
-/// What the app shows: another code each time.
-fn code(world: &World, app: &Totp) -> String {
+/// What the app shows: another code each time. Both servers have noted by then that the session is
+/// used, which they do once a minute.
+async fn code(world: &World, actor: &Actor, app: &Totp) -> String {
     world.advance(SignedDuration::from_secs(30));
+    for client in [&actor.here, &actor.there] {
+        client.send(GetMyAccountRequest {}).await.unwrap();
+    }
     let seconds = world.app.clock.now().timestamp().as_second();
     app.generate(u64::try_from(seconds).unwrap()).to_string()
 }
@@ -60,20 +65,26 @@ async fn second_factor(trial: &mut Trial, asha: &Person, actor: &Actor) {
     let secret = Secret::try_from_base32(&enrolled.secret).unwrap();
     let app = Builder::new().with_secret(secret).build().unwrap();
 
-    let request =
-        ConfirmSecondFactorRequest { code: code(&trial.world, &app), ..Default::default() };
+    let request = ConfirmSecondFactorRequest {
+        code: code(&trial.world, actor, &app).await,
+        ..Default::default()
+    };
     let other = |r: &mut ConfirmSecondFactorRequest| r.code = "other".into();
     let effects = [("recovery_codes", 10), ("events", 1), ("jobs", 1)];
     trial.change(actor, request, other, &effects).await;
-    let request = RegenerateRecoveryCodesRequest::default();
-    trial.change(actor, request, |_| {}, &[("events", 1), ("jobs", 1)]).await;
+    let request = RegenerateRecoveryCodesRequest {
+        code: code(&trial.world, actor, &app).await,
+        ..Default::default()
+    };
+    let other = |r: &mut RegenerateRecoveryCodesRequest| r.code = "other".into();
+    trial.change(actor, request, other, &[("events", 1), ("jobs", 1)]).await;
 
     let password = format!("{PASSWORD}-two");
     let asked = trial.world.client().sign_in(&asha.email, &password).await;
     let Err(Error::SecondFactor(challenge)) = asked else { panic!("{asked:?}") };
     let request = CompleteSecondFactorRequest {
         challenge_token: challenge.challenge_token,
-        code: code(&trial.world, &app),
+        code: code(&trial.world, actor, &app).await,
         ..Default::default()
     };
     let other = |r: &mut CompleteSecondFactorRequest| r.device_name = "phone".into();
@@ -81,8 +92,10 @@ async fn second_factor(trial: &mut Trial, asha: &Person, actor: &Actor) {
     let anybody = trial.anybody();
     trial.change(&anybody, request, other, &effects).await;
 
-    let request =
-        RemoveSecondFactorRequest { code: code(&trial.world, &app), ..Default::default() };
+    let request = RemoveSecondFactorRequest {
+        code: code(&trial.world, actor, &app).await,
+        ..Default::default()
+    };
     let other = |r: &mut RemoveSecondFactorRequest| r.code = "other".into();
     let effects = [("second_factors", -1), ("recovery_codes", -10), ("events", 1), ("jobs", 1)];
     trial.change(actor, request, other, &effects).await;

@@ -97,9 +97,6 @@ async fn beside_an_address_the_number_is_added() {
     let waiting = verify(&client, code.clone()).await.unwrap();
     assert_eq!(waiting, VerifyOtpResponse::default(), "the link is still to be opened");
     no_entry(verify(&client, code).await);
-    world.advance(SignedDuration::from_secs(31));
-    let early = world.otp(NUMBER).await;
-    no_entry(verify(&client, early).await);
     world.activate(email, None).await;
     world.advance(SignedDuration::from_secs(31));
     let code = world.otp(NUMBER).await;
@@ -107,13 +104,13 @@ async fn beside_an_address_the_number_is_added() {
     let by_password = client.sign_in(email, PASSWORD).await.unwrap();
     assert_eq!(by_code.account_id(), by_password.account_id());
 
-    // The other way round, the code signs in.
+    // The other way round the code comes too late: whoever has the phone is not let in by it.
     let phone = "+919812345699".to_owned();
     let request = RegisterAccountRequest { phone, ..registration("uma@example.org") };
     let challenge_id = client.send(request).await.unwrap().challenge_id;
     world.activate("uma@example.org", None).await;
     let code = PhoneCode { challenge_id, code: world.code_sent_to("+919812345699").await };
-    assert!(verify(&client, code).await.unwrap().tokens.is_some());
+    no_entry(verify(&client, code).await);
     world.finish().await;
 }
 

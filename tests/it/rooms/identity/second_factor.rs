@@ -135,7 +135,9 @@ async fn a_recovery_code_works_once_in_the_place_of_the_app() {
     let code = asha.recovery_codes[3].to_lowercase().replace('-', " ");
     let client = answer(&world, &asked(&world, &asha.person).await, &code).await.unwrap();
     wrong(answer(&world, &asked(&world, &asha.person).await, &code).await);
-    let request = RegenerateRecoveryCodesRequest::default();
+    let regenerate = |code: String| RegenerateRecoveryCodesRequest { code, ..Default::default() };
+    wrong(client.send(regenerate("x".to_owned())).await);
+    let request = regenerate(shown(&world, &asha.app));
     let fresh = client.send(request).await.unwrap().recovery_codes;
     wrong(answer(&world, &asked(&world, &asha.person).await, &asha.recovery_codes[4]).await);
     answer(&world, &asked(&world, &asha.person).await, &fresh[0]).await.unwrap();
@@ -199,10 +201,12 @@ async fn the_second_factor_is_removed_with_a_code_after_a_recent_sign_in() {
     client.send(remove(shown(&world, &asha.app))).await.unwrap();
     let again = world.again(&asha.person).await;
     world.advance(SignedDuration::from_secs(301));
+    let code = "000000".to_owned();
+    let regenerate = RegenerateRecoveryCodesRequest { code, ..Default::default() };
     for refusal in [
         again.client.send(EnrollSecondFactorRequest::default()).await.map(drop),
         again.client.send(remove("000000".to_owned())).await.map(drop),
-        again.client.send(RegenerateRecoveryCodesRequest::default()).await.map(drop),
+        again.client.send(regenerate).await.map(drop),
         confirm(&again.client, "000000".to_owned()).await.map(drop),
     ] {
         refused(refusal, Code::FailedPrecondition, "REAUTH_REQUIRED");

@@ -148,7 +148,8 @@ async fn answers_about_addresses_are_empty() {
         vec![recovery, exists],
         vec![exists],
         vec![recovery, exists],
-        vec!["Activate your account"; 2],
+        // Sent again once; the registration came too soon after it.
+        vec!["Activate your account"],
     ]) {
         let mut subjects = subjects(address);
         subjects.sort_unstable();
