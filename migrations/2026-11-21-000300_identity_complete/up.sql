@@ -45,6 +45,7 @@ CREATE TABLE challenges (
     created_at timestamptz NOT NULL
 );
 CREATE INDEX challenges_account ON challenges (account_id, purpose) WHERE used_at IS NULL;
+CREATE INDEX challenges_address ON challenges (address, purpose) WHERE used_at IS NULL;
 CREATE INDEX challenges_age ON challenges (expires_at);
 INSERT INTO challenges (id, purpose, account_id, address, expires_at, used_at, created_at)
     SELECT v.id, 'activation', v.account_id, a.email, v.expires_at, v.used_at, v.created_at

@@ -48,11 +48,12 @@ const SCENARIOS: [Scenario; 17] = [
 ];
 /// The clients are few accounts that do a lot, so they may; and the jobs of bookings (their mails) are
 /// left to a worker, as the floor knows none.
-const SETTINGS: [(&str, &str); 8] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("CLINICD_LIMITS__CALLS_PER_ACCOUNT", "10000"),
     ("CLINICD_LIMITS__STREAMS_PER_ACCOUNT", "12000"),
     ("CLINICD_LIMITS__SIGN_IN_PER_MINUTE", "0"),
     ("CLINICD_LIMITS__PUBLIC_READS_PER_MINUTE", "0"),
+    ("CLINICD_LIMITS__UNAUTHENTICATED_PER_MINUTE", "0"),
     ("CLINICD_LIMITS__READS_PER_MINUTE", "0"),
     ("CLINICD_LIMITS__CHANGES_PER_MINUTE", "0"),
     ("CLINICD_LIMITS__MEDICAL_PER_MINUTE", "0"),

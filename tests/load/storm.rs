@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use clinicd_sdk::Client;
+use clinicd_sdk::{Client, Code, Error, RetryPolicy};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
@@ -13,6 +13,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::all::{Clinic, Options as Everything, Place};
+use crate::random::Random;
 use crate::report::number;
 use crate::usage::Meter;
 use crate::{PASSWORD, Result, patient_email};
@@ -21,8 +22,10 @@ use crate::{PASSWORD, Result, patient_email};
 const PER_CONNECTION: usize = 50;
 /// How often health is asked.
 const PERIOD: Duration = Duration::from_millis(5);
-/// How long a person waits at most; the SDK comes back when it is told to.
+/// How long a person comes back at most.
 const PATIENCE: Duration = Duration::from_mins(10);
+/// The wait of a person whom nobody told how long.
+const UNTOLD: Duration = Duration::from_millis(500);
 
 /// How it is run.
 #[derive(Debug, Clone, Args)]
@@ -50,19 +53,30 @@ async fn measure(clinic: &Clinic<'_>, people: usize) -> Result<()> {
     let over = Arc::new(AtomicBool::new(false));
     let watched = tokio::spawn(watch(server.url.clone(), Arc::clone(&over)));
     let clients = (0..people.div_ceil(PER_CONNECTION))
-        .map(|_| Ok(Client::connect_lazy(&server.url)?.with_deadline(PATIENCE)))
+        .map(|_| {
+            Ok(Client::connect_lazy(&server.url)?
+                .with_deadline(PATIENCE)
+                .with_retry(RetryPolicy::NONE))
+        })
         .collect::<Result<Vec<_>>>()?;
     let begun = Instant::now();
     let mut sign_ins = JoinSet::new();
     for number in 0..people {
         let client = clients[number / PER_CONNECTION].clone();
-        sign_ins.spawn(async move { client.sign_in(&patient_email(number), PASSWORD).await });
+        sign_ins.spawn(async move {
+            let signed_in = sign_in(&client, number).await;
+            (signed_in, begun.elapsed())
+        });
     }
-    let mut failures = 0;
-    while let Some(signed_in) = sign_ins.join_next().await {
-        if let Err(error) = signed_in? {
-            failures += 1;
-            eprintln!("{error}");
+    let (mut failures, mut waits) = (0, Histogram::<u64>::new(3)?);
+    while let Some(ended) = sign_ins.join_next().await {
+        let (signed_in, wait) = ended?;
+        match signed_in {
+            Ok(()) => waits.record(u64::try_from(wait.as_millis())?)?,
+            Err(error) => {
+                failures += 1;
+                eprintln!("{error}");
+            }
         }
     }
     let took = begun.elapsed().as_secs_f64();
@@ -81,8 +95,39 @@ async fn measure(clinic: &Clinic<'_>, people: usize) -> Result<()> {
     row("longest", 1.0);
     println!("| memory of the server (RSS), MiB | {:.1} | {:.1} |", before.resident, after.peak);
     println!("| signed in | – | {} in {took:.1} s, {per_second:.0}/s |", people - failures);
+    let [half, most, last] =
+        [0.5, 0.99, 1.0].map(|part| number(waits.value_at_quantile(part)) / 1e3);
+    println!("| in after, s (p50, p99, last) | – | {half:.1}, {most:.1}, {last:.1} |");
     println!("| not signed in | – | {failures} |");
     Ok(())
+}
+
+/// Signs a person in, who comes back whenever the server says so.
+async fn sign_in(client: &Client, person: usize) -> Result<(), Error> {
+    let (begun, email) = (Instant::now(), patient_email(person));
+    let mut random = Random::new(u64::try_from(person).unwrap_or_default());
+    loop {
+        let error = match client.sign_in(&email, PASSWORD).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        };
+        let Some(wait) = wait_of(&error).filter(|_| begun.elapsed() < PATIENCE) else {
+            return Err(error);
+        };
+        // Up to half as long again, so that those who were told the same do not all come at once.
+        let percent = u32::try_from(100 + random.below(50)).unwrap_or(100);
+        tokio::time::sleep(wait * percent / 100).await;
+    }
+}
+
+/// How long to wait, when the server was only too busy.
+fn wait_of(error: &Error) -> Option<Duration> {
+    if matches!(error, Error::Transport(_)) {
+        return Some(UNTOLD);
+    }
+    let refusal = error.api()?;
+    let busy = matches!(refusal.code, Code::Unavailable | Code::ResourceExhausted);
+    busy.then(|| refusal.retry_after.unwrap_or(UNTOLD))
 }
 
 /// How long health takes while nothing else goes on.

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use clinicd_proto::rpc::Rpc;
 use clinicd_sdk::proto::directory::v1::{SearchDoctorsRequest, SearchDoctorsResponse};
-use clinicd_sdk::proto::feed::v1::ListEventsRequest;
+use clinicd_sdk::proto::feed::v1::{ListEventsRequest, WatchRequest, WatchResponse};
 use clinicd_sdk::proto::identity::v1::{
-    GetMyAccountRequest, RefreshTokenRequest, RefreshTokenResponse,
+    GetMyAccountRequest, GetMyAccountResponse, RefreshTokenRequest, RefreshTokenResponse,
 };
 use clinicd_sdk::proto::prescriptions::v1::ListPrescriptionsRequest;
 use clinicd_sdk::proto::profiles::v1::UpdateMyPatientRequest;
 use clinicd_sdk::{ApiError, Client, Error, RetryPolicy};
+use clinicd_tests::wire::access_token;
 use clinicd_tests::{Code, World, refused};
 use prost::Message;
 use tonic::transport::Endpoint;
@@ -144,6 +145,53 @@ async fn public_calls_are_counted_by_the_address_that_is_true() {
     let mut health = HealthClient::new(channel);
     for _ in 0..20 {
         health.check(HealthCheckRequest::default()).await.unwrap();
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_are_nobodys_are_counted_by_address() {
+    let world = World::start_with(|config| {
+        config.limits.unauthenticated_per_minute = 60;
+        config.limits.unauthenticated_burst = 3;
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    })
+    .await;
+    let asha = format!("Bearer {}", access_token(&world.patient().await));
+    let account = async |client: &str, token: &str| {
+        let headers = [GRPC, ("x-forwarded-for", client), ("authorization", token)];
+        let answer = native(world.url(), GetMyAccountRequest::PATH, &headers, frame(&[])).await;
+        answer.messages::<GetMyAccountResponse>().map(|_| ())
+    };
+    let watch = async |client: &str| {
+        let path = format!("{}?ticket={}", WatchRequest::PATH, "x".repeat(43));
+        let body = frame(&WatchRequest::default().encode_to_vec());
+        let headers = [GRPC, ("x-forwarded-for", client)];
+        native(world.url(), &path, &headers, body).await.messages::<WatchResponse>().map(|_| ())
+    };
+    // Whoever is known costs nothing.
+    for _ in 0..10 {
+        account("192.0.2.1", &asha).await.unwrap();
+    }
+    for by_ticket in [false, true] {
+        let client = if by_ticket { "192.0.2.1" } else { "192.0.2.2" };
+        let mut shut = 0;
+        let refusal = loop {
+            let answer =
+                if by_ticket { watch(client).await } else { account(client, "Bearer x").await };
+            match answer {
+                Err(error) if error.reason() == Some("UNAUTHENTICATED") => shut += 1,
+                refusal => break refusal,
+            }
+            assert!(shut < 10, "nobody was sent away");
+        };
+        let wait = sent_away(refusal).retry_after.unwrap();
+        assert!(shut >= 3, "{shut}");
+        // A good token of that address waits too; that of another does not.
+        sent_away(account(client, &asha).await);
+        account("192.0.2.3", &asha).await.unwrap();
+        tokio::time::sleep(wait).await;
+        account(client, &asha).await.unwrap();
     }
     world.finish().await;
 }

@@ -13,7 +13,7 @@ use crate::identity::history::records::SignInMethod;
 use crate::identity::programs::api_keys::{PREFIX, prefix};
 use crate::identity::rows::AccountState;
 use crate::identity::sessions::living as sessions;
-use crate::identity::sign_in::attempts::{Attempt, Identifier};
+use crate::identity::sign_in::attempts::Attempt;
 use crate::kernel::access::Caller;
 use crate::kernel::crypto::sha256;
 use crate::kernel::db::Conn;
@@ -67,20 +67,18 @@ statement! {
 struct Presented<'a> {
     id: Uuid,
     secret: &'a str,
-    /// What failures are counted by: the part that names the key, or all of what is no key.
-    name: &'a str,
 }
 
 impl<'a> Presented<'a> {
     /// What has not the form of a key names one that does not exist, so that it costs the same.
     fn read(text: &'a str) -> Self {
-        let none = Self { id: Uuid::nil(), secret: "", name: text };
+        let none = Self { id: Uuid::nil(), secret: "" };
         let Some((name, secret)) = text.split_at_checked(PREFIX.len() + ID_DIGITS) else {
             return none;
         };
         let id = name.strip_prefix(PREFIX).and_then(|id| Uuid::try_parse(id).ok());
         match (id, secret.strip_prefix('_')) {
-            (Some(id), Some(secret)) if prefix(id) == name => Self { id, secret, name },
+            (Some(id), Some(secret)) if prefix(id) == name => Self { id, secret },
             _ => none,
         }
     }
@@ -103,7 +101,7 @@ pub(in crate::identity) async fn exchange(
 ) -> Result<pb::ExchangeApiKeyResponse> {
     let shown = Presented::read(&request.api_key);
     let method = SignInMethod::ApiKey;
-    let attempt = Attempt::begin(app, caller, method, Identifier::Other(shown.name)).await?;
+    let attempt = Attempt::with_secret(app, caller, method).await?;
     let stored: Option<StoredKey> = {
         let mut conn = app.db.read().await?;
         FindStored { id: shown.id }.get_result(&mut conn).await.optional()?
@@ -161,7 +159,7 @@ mod tests {
         let id = Uuid::from_u128(0xABC);
         let (name, secret) = (prefix(id), "a_b-c".repeat(9));
         let key = format!("{name}_{secret}");
-        assert_eq!(Presented::read(&key), Presented { id, secret: &secret, name: &name });
+        assert_eq!(Presented::read(&key), Presented { id, secret: &secret });
         for text in [
             "",
             "clinicd_",
@@ -172,10 +170,7 @@ mod tests {
             &format!("clinicd_{id}_{secret}"),
             &format!("clinicd_{}é{secret}", "0".repeat(31)),
         ] {
-            assert_eq!(
-                Presented::read(text),
-                Presented { id: Uuid::nil(), secret: "", name: text }
-            );
+            assert_eq!(Presented::read(text), Presented { id: Uuid::nil(), secret: "" });
         }
     }
 

@@ -13,6 +13,7 @@ use crate::identity::rows::{self, AccountRow, AccountState, ActivateAccount};
 use crate::identity::rules;
 use crate::identity::sign_in::attempts;
 use crate::identity::sign_in::challenges::{self, Challenge, Purpose, VoidChallenges};
+use crate::identity::sign_in::code_limits;
 use crate::identity::sign_in::pacing::on_the_beat;
 use crate::identity::sign_in::passwords::PasswordUse;
 use crate::kernel::access::Caller;
@@ -102,7 +103,7 @@ pub(in crate::identity) async fn resend(
         app.once(caller, &request.request_id, &request, async |conn| {
             let account = rows::lock_by_email(conn, email_key.clone()).await?;
             if let Some(account) = account.filter(|row| row.state == AccountState::Inactive) {
-                send_again(app, conn, account).await?;
+                send_again(app, conn, caller, account).await?;
             }
             Ok(pb::ResendActivationResponse {})
         })
@@ -111,11 +112,18 @@ pub(in crate::identity) async fn resend(
     .await
 }
 
-async fn send_again(app: &App, conn: &mut Conn, account: AccountRow) -> Result<()> {
+async fn send_again(
+    app: &App,
+    conn: &mut Conn,
+    caller: &Caller,
+    account: AccountRow,
+) -> Result<()> {
     let Some(email) = &account.email else { return Ok(()) };
     let live = challenges::live(app, conn, account.id, Purpose::Activation).await?;
     let before = app.clock.now().plus_seconds(-rules::MAIL_GAP_SECONDS);
-    if live.is_some_and(|live| live.created_at > before) {
+    if live.is_some_and(|live| live.created_at > before)
+        || !code_limits::count_link(app, conn, caller, &rules::email_key(email)).await?
+    {
         return Ok(());
     }
     let invited = account.password_hash.is_none();

@@ -93,7 +93,7 @@ pub(in crate::identity) enum Identifier<'a> {
     Phone(&'a str),
     /// An account that is known already: its second factor, its current password.
     Account(AccountId),
-    /// A part of a credential that names nothing: an API key, a malformed token.
+    /// A part of a credential that names nothing: a malformed token.
     Other(&'a str),
 }
 
@@ -126,9 +126,10 @@ pub(in crate::identity) struct Attempt<'a> {
     app: &'a App,
     caller: &'a Caller,
     method: SignInMethod,
-    identifier: Vec<u8>,
+    /// None: what is shown cannot be guessed.
+    identifier: Option<Vec<u8>>,
     address: Vec<u8>,
-    _lane: OwnedMutexGuard<()>,
+    _lane: Option<OwnedMutexGuard<()>>,
 }
 
 impl<'a> Attempt<'a> {
@@ -141,21 +142,43 @@ impl<'a> Attempt<'a> {
         identifier: Identifier<'_>,
     ) -> Result<Self> {
         let identifier = identifier.key(app);
-        let lane = lane(&identifier).await?;
+        let lane = Some(lane(&identifier).await?);
         let address = address_key(app, &caller.address);
-        let attempt = Self { app, caller, method, identifier, address, _lane: lane };
+        let known = Some(identifier.clone());
+        let attempt = Self { app, caller, method, identifier: known, address, _lane: lane };
         let mut conn = app.db.read().await?;
-        let identifier = attempt.identifier.clone();
         if attempt.take(&identifier, FAILURE_LIMIT).execute(&mut conn).await? == 1 {
             return Ok(attempt);
         }
         let address = attempt.address.clone();
         let blocked: Option<Time> =
             BlockedUntil { identifier, address }.get_result(&mut conn).await?;
-        history::record(app, &mut conn, caller, method, None, false).await?;
-        let now = app.clock.now();
-        let wait = wait_for(blocked.unwrap_or(now), now);
-        Err(Error::of(Reason::TooManyAttempts).retry_after(wait))
+        Err(attempt.refuse(&mut conn, blocked.unwrap_or(app.clock.now())).await?)
+    }
+
+    /// Begins an attempt with a secret of 256 bits. Nobody guesses it, and whoever knows its public
+    /// part must not be able to keep its owner out: it is counted against the client address alone.
+    pub(in crate::identity) async fn with_secret(
+        app: &'a App,
+        caller: &'a Caller,
+        method: SignInMethod,
+    ) -> Result<Self> {
+        let address = address_key(app, &caller.address);
+        let of_address = BlockedUntil { identifier: address.clone(), address: address.clone() };
+        let attempt = Self { app, caller, method, identifier: None, address, _lane: None };
+        let mut conn = app.db.read().await?;
+        let blocked: Option<Time> = of_address.get_result(&mut conn).await?;
+        match blocked.filter(|until| *until > app.clock.now()) {
+            None => Ok(attempt),
+            Some(until) => Err(attempt.refuse(&mut conn, until).await?),
+        }
+    }
+
+    /// The refusal of an attempt while something is blocked, which the history is told.
+    async fn refuse(&self, conn: &mut Conn, until: Time) -> Result<Error> {
+        history::record(self.app, conn, self.caller, self.method, None, false).await?;
+        let wait = wait_for(until, self.app.clock.now());
+        Ok(Error::of(Reason::TooManyAttempts).retry_after(wait))
     }
 
     fn take(&self, identifier: &[u8], limit: i32) -> TakeAttempt {
@@ -188,15 +211,17 @@ impl<'a> Attempt<'a> {
 
     /// It was not judged, because the server was busy.
     pub(in crate::identity) async fn not_judged(self) -> Result<()> {
+        let Some(identifier) = self.identifier else { return Ok(()) };
         let mut conn = self.app.db.read().await?;
-        GiveBack { identifier: self.identifier }.execute(&mut conn).await?;
+        GiveBack { identifier }.execute(&mut conn).await?;
         Ok(())
     }
 
     /// It was right: its count goes. The history is told by whoever lets the person in.
     pub(in crate::identity) async fn succeeded(self) -> Result<()> {
+        let Some(identifier) = self.identifier else { return Ok(()) };
         let mut conn = self.app.db.read().await?;
-        ForgetFailures { identifier: self.identifier }.execute(&mut conn).await?;
+        ForgetFailures { identifier }.execute(&mut conn).await?;
         Ok(())
     }
 }

@@ -156,6 +156,11 @@ statement! {
     "UPDATE challenges SET used_at = $3 \
      WHERE account_id = $1 AND purpose = $2 AND used_at IS NULL";
 
+    /// Ends every challenge of an address for a purpose, whoever asked for it.
+    VoidSameAddress { address: String, purpose: Purpose, now: Time },
+    "UPDATE challenges SET used_at = $3 \
+     WHERE address = $1 AND purpose = $2 AND used_at IS NULL";
+
     /// Ends every challenge of an account.
     VoidAllChallenges { account: AccountId, now: Time },
     "UPDATE challenges SET used_at = $2 WHERE account_id = $1 AND used_at IS NULL";
@@ -247,6 +252,19 @@ pub(in crate::identity) async fn make(
         InsertChallenge { id, purpose, account, address: address.clone(), expires_at, now };
     insert.execute(conn).await?;
     Ok(Challenge { id, purpose, account, address, expires_at, used_at: None, created_at: now })
+}
+
+/// Ends what was sent to an address for a purpose: the newest code alone works, and none beside the
+/// one that was used.
+pub(in crate::identity) async fn void_same(
+    app: &App,
+    conn: &mut Conn,
+    address: &str,
+    purpose: Purpose,
+) -> Result<()> {
+    let (address, now) = (address.to_owned(), app.clock.now());
+    VoidSameAddress { address, purpose, now }.execute(conn).await?;
+    Ok(())
 }
 
 /// The newest challenge that an account was given and has not used.

@@ -1,4 +1,5 @@
-//! What codes sent to phones may cost: limits per number, client network and country.
+//! What codes sent to phones may cost: limits per number, client network and country; and how many
+//! links are mailed to one address and by one client network.
 //!
 //! A code is counted in the transaction that asks for it, before its message is enqueued; what is
 //! over a limit is refused, and neither counted nor sent. Numbers and networks are kept as keyed
@@ -28,6 +29,8 @@ const DAY: i64 = 24 * HOUR;
 const NUMBER: Limit = Limit { gap: 30, an_hour: 5, a_day: 10 };
 /// Links that one account has mailed to new addresses.
 const NEW_ADDRESSES: Limit = Limit { gap: 0, an_hour: 5, a_day: 10 };
+/// Links to one mail address that anybody can ask for.
+const LINKS: Limit = Limit { gap: 0, an_hour: 5, a_day: 10 };
 
 /// How much may be sent.
 #[derive(Debug, Clone, Copy)]
@@ -84,8 +87,8 @@ pub(in crate::identity) async fn count(
     number: &str,
 ) -> Result<()> {
     take(app, conn, key(app, b"number", number), NUMBER).await?;
-    let network = Limit { gap: 0, an_hour: app.config.otp.per_network_an_hour, a_day: i32::MAX };
-    take(app, conn, key(app, b"network", &network_of(&caller.address)), network).await?;
+    let network = key(app, b"network", &network_of(&caller.address));
+    take(app, conn, network, per_network(app)).await?;
     count_country(app, conn, number).await
 }
 
@@ -98,12 +101,40 @@ pub(in crate::identity) async fn count_new_address(
     take(app, conn, key(app, b"new address", &account.to_string()), NEW_ADDRESSES).await
 }
 
+/// Counts a link to be mailed to an address, written as [`email_key`](crate::identity::rules::email_key)
+/// does; `false` when it is one too many: then nothing is to be sent, and nobody told. Networks have
+/// another count than for codes, whose refusals would tell that a link was mailed.
+pub(in crate::identity) async fn count_link(
+    app: &App,
+    conn: &mut Conn,
+    caller: &Caller,
+    email_key: &str,
+) -> Result<bool> {
+    let network = key(app, b"links of a network", &network_of(&caller.address));
+    Ok(count_one(app, conn, network, per_network(app)).await?
+        && count_one(app, conn, key(app, b"links", email_key), LINKS).await?)
+}
+
+fn per_network(app: &App) -> Limit {
+    Limit { gap: 0, an_hour: app.config.otp.per_network_an_hour, a_day: i32::MAX }
+}
+
+/// Counts one more; refused when it is over the limit.
 async fn take(app: &App, conn: &mut Conn, key: Vec<u8>, limit: Limit) -> Result<()> {
+    if count_one(app, conn, key.clone(), limit).await? {
+        return Ok(());
+    }
+    let sent: Vec<Time> = SentAt { key }.get_result(conn).await?;
+    Err(Error::of(Reason::RateLimited).retry_after(wait(sent, limit, app.clock.now())))
+}
+
+/// Counts one more; `false` when it is over the limit, and not counted.
+async fn count_one(app: &App, conn: &mut Conn, key: Vec<u8>, limit: Limit) -> Result<bool> {
     let now = app.clock.now();
     // Without a gap, none is measured: the clocks of two servers may differ a little.
     let gap_began = now.plus_seconds(if limit.gap == 0 { DAY } else { -limit.gap });
     let counted = CountSent {
-        key: key.clone(),
+        key,
         now,
         gap_began,
         hour_began: now.plus_seconds(-HOUR),
@@ -111,11 +142,7 @@ async fn take(app: &App, conn: &mut Conn, key: Vec<u8>, limit: Limit) -> Result<
         an_hour: limit.an_hour,
         a_day: limit.a_day,
     };
-    if counted.execute(conn).await? == 1 {
-        return Ok(());
-    }
-    let sent: Vec<Time> = SentAt { key }.get_result(conn).await?;
-    Err(Error::of(Reason::RateLimited).retry_after(wait(sent, limit, now)))
+    Ok(counted.execute(conn).await? == 1)
 }
 
 async fn count_country(app: &App, conn: &mut Conn, number: &str) -> Result<()> {

@@ -91,7 +91,7 @@ pub(in crate::identity) struct NewCode<'a> {
     pub(in crate::identity) send: bool,
 }
 
-/// Makes a code, and has it sent.
+/// Makes a code, in the place of those before it, and has it sent.
 pub(in crate::identity) async fn make(
     app: &App,
     conn: &mut Conn,
@@ -103,6 +103,7 @@ pub(in crate::identity) async fn make(
         address: new.number.to_owned(),
         seconds: rules::CODE_SECONDS,
     };
+    challenges::void_same(app, conn, new.number, new.purpose).await?;
     let challenge = challenges::make(app, conn, challenge).await?;
     if new.send {
         let job = SendCode { challenge: challenge.id, language: new.language.to_owned() };
@@ -213,10 +214,10 @@ pub(in crate::identity) async fn use_up(
     conn: &mut Conn,
     right: &Challenge,
 ) -> Result<()> {
-    if challenges::use_up(app, conn, right.id).await? {
-        return Ok(());
+    if !challenges::use_up(app, conn, right.id).await? {
+        return Err(Error::of(Reason::InvalidCredentials));
     }
-    Err(Error::of(Reason::InvalidCredentials))
+    challenges::void_same(app, conn, &right.address, right.purpose).await
 }
 
 /// A right code ends the row of wrong ones of an account; refused when the row is too long.

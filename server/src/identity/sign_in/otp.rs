@@ -98,7 +98,16 @@ pub(in crate::identity) async fn verify(
     request: pb::VerifyOtpRequest,
 ) -> Result<pb::VerifyOtpResponse> {
     let newcomer = Newcomer::read(&request)?;
-    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
+    on_the_beat(judge(app, caller, &request, &newcomer)).await
+}
+
+async fn judge(
+    app: &App,
+    caller: &Caller,
+    request: &pb::VerifyOtpRequest,
+    newcomer: &Newcomer,
+) -> Result<pb::VerifyOtpResponse> {
+    if let Some(answer) = app.earlier(caller, &request.request_id, request).await? {
         return Ok(answer);
     }
     let given = request.phone_code.clone().unwrap_or_default();
@@ -106,18 +115,18 @@ pub(in crate::identity) async fn verify(
     let guess = codes::judge(app, caller, SignInMethod::Otp, &purposes, &given).await?;
     let Some(right) = guess.right.clone() else {
         // Perhaps the same call came twice at once, and the other one was right.
-        let earlier = app.earlier(caller, &request.request_id, &request).await?;
+        let earlier = app.earlier(caller, &request.request_id, request).await?;
         return guess.end(earlier.ok_or_else(refused)).await;
     };
     let answer = app
-        .once(caller, &request.request_id, &request, async |conn| {
+        .once(caller, &request.request_id, request, async |conn| {
             codes::use_up(app, conn, &right).await?;
             codes::release(app, conn, &right.address).await?;
             let Admission { tokens, account_id, second_factor } = match right.purpose {
                 Purpose::Registration => {
                     registering_phone::confirm(app, conn, caller, &right, &newcomer.device).await?
                 }
-                _ => sign_in(app, conn, caller, &right, &newcomer).await?,
+                _ => sign_in(app, conn, caller, &right, newcomer).await?,
             };
             Ok(pb::VerifyOtpResponse { tokens, account_id, second_factor })
         })

@@ -62,7 +62,10 @@ pub(in crate::identity) async fn request(
         app.once(caller, &request.request_id, &request, async |conn| match &login {
             Login::Email(key) => {
                 let account = rows::lock_by_email(conn, key.clone()).await?;
-                if let Some(account) = account.filter(|row| row.state == AccountState::Active) {
+                if let Some(account) = account.filter(|row| row.state == AccountState::Active)
+                    && !was_just_mailed(app, conn, &account).await?
+                    && code_limits::count_link(app, conn, caller, key).await?
+                {
                     mail_link(app, conn, &account).await?;
                 }
                 Ok(pb::RequestRecoveryResponse::default())
@@ -77,14 +80,16 @@ pub(in crate::identity) async fn request(
     .await
 }
 
-/// Mails the link, unless one has just been mailed; returns whether it did.
-async fn mail_link(app: &App, conn: &mut Conn, account: &AccountRow) -> Result<bool> {
-    let Some(email) = account.email.clone() else { return Ok(false) };
+/// Whether a link has just been mailed to the address.
+async fn was_just_mailed(app: &App, conn: &mut Conn, account: &AccountRow) -> Result<bool> {
     let before = app.clock.now().plus_seconds(-rules::MAIL_GAP_SECONDS);
     let live = challenges::live(app, conn, account.id, Purpose::Recovery).await?;
-    if live.is_some_and(|live| live.address == email && live.created_at > before) {
-        return Ok(false);
-    }
+    let email = account.email.as_ref();
+    Ok(live.is_some_and(|live| Some(&live.address) == email && live.created_at > before))
+}
+
+async fn mail_link(app: &App, conn: &mut Conn, account: &AccountRow) -> Result<()> {
+    let Some(email) = account.email.clone() else { return Ok(()) };
     let challenge = NewChallenge {
         purpose: Purpose::Recovery,
         account: Some(account.id),
@@ -92,8 +97,7 @@ async fn mail_link(app: &App, conn: &mut Conn, account: &AccountRow) -> Result<b
         seconds: rules::RECOVERY_SECONDS,
     };
     let challenge = challenges::make(app, conn, challenge).await?.id;
-    enqueue(app, conn, NewJob::now(&SendRecovery { challenge })).await?;
-    Ok(true)
+    enqueue(app, conn, NewJob::now(&SendRecovery { challenge })).await
 }
 
 /// Sends a code to a number; to one without an account that may have it, only seemingly.
@@ -117,7 +121,15 @@ pub(in crate::identity) async fn confirm(
     caller: &Caller,
     request: pb::ConfirmRecoveryRequest,
 ) -> Result<pb::ConfirmRecoveryResponse> {
-    if let Some(answer) = app.earlier(caller, &request.request_id, &request).await? {
+    on_the_beat(judge(app, caller, &request)).await
+}
+
+async fn judge(
+    app: &App,
+    caller: &Caller,
+    request: &pb::ConfirmRecoveryRequest,
+) -> Result<pb::ConfirmRecoveryResponse> {
+    if let Some(answer) = app.earlier(caller, &request.request_id, request).await? {
         return Ok(answer);
     }
     // What is weak for anybody costs no try of a code.
@@ -133,10 +145,10 @@ pub(in crate::identity) async fn confirm(
         None => return Err(Error::field("proof", "must be set")),
     };
     let answer = if let Some(right) = guess.right.clone() {
-        set_password(app, caller, &request, right).await
+        set_password(app, caller, request, right).await
     } else {
         // Perhaps the same call came twice at once, and the other one was right.
-        let earlier = app.earlier(caller, &request.request_id, &request).await?;
+        let earlier = app.earlier(caller, &request.request_id, request).await?;
         earlier.ok_or_else(refused)
     };
     guess.end(answer).await
@@ -202,12 +214,13 @@ pub(in crate::identity) async fn start_for(
             return Err(Error::of(Reason::WrongState).with("state", account.state.as_str()));
         }
         match (&account.email, &account.phone) {
-            (Some(_), _) if mail_link(app, conn, &account).await? => {}
-            (Some(_), _) => {
+            (Some(_), _) if was_just_mailed(app, conn, &account).await? => {
                 let gap = rules::MAIL_GAP_SECONDS.unsigned_abs();
                 let wait = std::time::Duration::from_secs(gap);
                 return Err(Error::of(Reason::RateLimited).retry_after(wait));
             }
+            // Not counted: whoever asks for many keeps no admin from sending one.
+            (Some(_), _) => mail_link(app, conn, &account).await?,
             (None, Some(number)) => {
                 code_limits::require_open_country(app, number)?;
                 // Somebody who has seen the owner stands in for what the codes no longer prove.

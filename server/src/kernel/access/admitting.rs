@@ -18,13 +18,24 @@ use crate::kernel::transport::Peer;
 const USER_AGENT_MAX: usize = 200;
 
 impl AccessLayer {
-    /// Finds out who calls, and whether the rule lets them in. A role that was given a moment ago
-    /// counts: before a refusal the database is asked anew.
+    /// Finds out who calls, and whether the rule lets them in. Nobody's calls are counted; those
+    /// with a ticket were before it was looked up.
     pub(super) async fn admit(
         &self,
         rule: &'static Rule,
         head: &Parts,
     ) -> Result<(Caller, Result<()>)> {
+        let admitted = self.identify(rule, head).await;
+        let nobodys = admitted.as_ref().is_err_and(|error| error.reason == Reason::Unauthenticated);
+        if nobodys && ticket(rule, head).is_none() {
+            // This call has its answer. When it was one too many, the next ones wait.
+            self.rates.unauthenticated(peer_address(&head.extensions)).ok();
+        }
+        admitted
+    }
+
+    /// A role that was given a moment ago counts: before a refusal the database is asked anew.
+    async fn identify(&self, rule: &'static Rule, head: &Parts) -> Result<(Caller, Result<()>)> {
         let mut caller = Caller {
             session: None,
             method: rule.method,
@@ -71,9 +82,8 @@ impl AccessLayer {
         head: &Parts,
     ) -> Result<(SessionId, Option<AccountId>)> {
         let unauthenticated = || Error::of(Reason::Unauthenticated);
-        if let (true, false, Some(ticket)) =
-            (rule.gives_stream, head.headers.contains_key(AUTHORIZATION), ticket(&head.uri))
-        {
+        if let Some(ticket) = ticket(rule, head) {
+            self.rates.unauthenticated(peer_address(&head.extensions))?;
             let session = self.sessions.redeem(&self.app, ticket, rule.method).await?;
             return session.map(|session| (session, None)).ok_or_else(unauthenticated);
         }
@@ -125,9 +135,12 @@ fn has_role(roles: &[Role], facts: &SessionFacts) -> Result<()> {
     Err(Error::of(Reason::RoleRequired).with("roles", names.join(",")))
 }
 
-/// The ticket in the query of a URL.
-fn ticket(uri: &http::Uri) -> Option<&str> {
-    uri.query()?.split('&').find_map(|pair| pair.strip_prefix("ticket="))
+/// The ticket in the query of a URL that opens a stream; a token counts before it.
+fn ticket<'a>(rule: &Rule, head: &'a Parts) -> Option<&'a str> {
+    if !rule.gives_stream || head.headers.contains_key(AUTHORIZATION) {
+        return None;
+    }
+    head.uri.query()?.split('&').find_map(|pair| pair.strip_prefix("ticket="))
 }
 
 /// What a client says of itself, cut to [`USER_AGENT_MAX`] and without signs that could forge a

@@ -1,17 +1,21 @@
 //! How often a caller may call: public methods by client address, all others by account. What is
 //! over is refused before it costs anything, and told when to come again.
 //!
+//! Calls that turn out to be nobody's, and tickets, count by client address. While that count is
+//! empty, all calls of the address that need a caller are refused before the database is asked.
+//!
 //! The counts are of one process. What must hold for all servers together (guessing, codes sent to
 //! phones) is counted in the database, by the identity room.
 //!
 //! Metric: `clinicd_rate_limited_total{class}`.
 
+use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use governor::clock::{Clock, MonotonicClock};
 use governor::middleware::NoOpMiddleware;
@@ -27,12 +31,17 @@ use crate::kernel::transport::{Limits, network};
 const SWEEP_EVERY: u32 = 10_000;
 /// Shortest wait that is told.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+/// When so many addresses wait, those that no longer do are forgotten.
+const SPENT_KEPT: usize = 10_000;
 
 /// The counts of one process.
 #[derive(Debug)]
 pub struct Rates {
     sign_in: Option<Meter<IpAddr>>,
     public_reads: Option<Meter<IpAddr>>,
+    unauthenticated: Option<Meter<IpAddr>>,
+    /// Until when the calls of an address are refused, because too many were nobody's.
+    spent: Mutex<HashMap<IpAddr, Instant>>,
     reads: Option<Meter<AccountId>>,
     changes: Option<Meter<AccountId>>,
     medical: Option<Meter<AccountId>>,
@@ -53,20 +62,56 @@ impl Rates {
         Arc::new(Self {
             sign_in: meter("sign_in", l.sign_in_per_minute, l.sign_in_burst),
             public_reads: meter("public_reads", l.public_reads_per_minute, l.public_reads_burst),
+            unauthenticated: meter(
+                "unauthenticated",
+                l.unauthenticated_per_minute,
+                l.unauthenticated_burst,
+            ),
+            spent: Mutex::default(),
             reads: meter("reads", l.reads_per_minute, l.reads_burst),
             changes: meter("changes", l.changes_per_minute, l.changes_burst),
             medical: meter("medical", l.medical_per_minute, l.medical_burst),
         })
     }
 
-    /// Counts a call of a public method, before anything is done for it. Others pass.
+    /// Counts a call of a public method, before anything is done for it. Others pass, unless their
+    /// client has made too many that were nobody's.
     pub(super) fn before_work(&self, rule: &Rule, client: Option<IpAddr>) -> Result<()> {
         let meter = match rule.class() {
             Some(Class::SignIn) => &self.sign_in,
             Some(Class::PublicReads) => &self.public_reads,
-            _ => return Ok(()),
+            Some(Class::Reads | Class::Changes | Class::Medical) => return self.unspent(client),
+            None => return Ok(()),
         };
         count(meter.as_ref(), client.map(network))
+    }
+
+    /// Counts a call that is nobody's, or shows a ticket; refused when there were too many.
+    pub(super) fn unauthenticated(&self, client: Option<IpAddr>) -> Result<()> {
+        let (Some(meter), Some(client)) = (&self.unauthenticated, client.map(network)) else {
+            return Ok(());
+        };
+        let Err(wait) = meter.take(&client) else { return Ok(()) };
+        let now = Instant::now();
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        if spent.len() >= SPENT_KEPT {
+            spent.retain(|_, until| *until > now);
+        }
+        spent.insert(client, now + wait);
+        Err(meter.refuse(wait))
+    }
+
+    /// Refuses a client that has made too many calls that were nobody's.
+    fn unspent(&self, client: Option<IpAddr>) -> Result<()> {
+        let (Some(meter), Some(client)) = (&self.unauthenticated, client) else { return Ok(()) };
+        let until = {
+            let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.get(&network(client)).copied()
+        };
+        match until.map(|until| until.saturating_duration_since(Instant::now())) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(wait) => Err(meter.refuse(wait)),
+        }
     }
 
     /// Counts a call of an account. Public ones pass.
@@ -83,10 +128,7 @@ impl Rates {
 
 fn count<K: Clone + Eq + Hash>(meter: Option<&Meter<K>>, caller: Option<K>) -> Result<()> {
     let (Some(meter), Some(caller)) = (meter, caller) else { return Ok(()) };
-    meter.take(&caller).map_err(|wait| {
-        metrics::counter!("clinicd_rate_limited_total", "class" => meter.class).increment(1);
-        Error::of(Reason::RateLimited).retry_after(wait)
-    })
+    meter.take(&caller).map_err(|wait| meter.refuse(wait))
 }
 
 /// The calls of one class.
@@ -106,6 +148,12 @@ impl<K: Clone + Eq + Hash, C: Clock + Clone> Meter<K, C> {
         let quota = Quota::with_period(each)?.allow_burst(burst);
         let limiter = RateLimiter::hashmap_with_clock(quota, clock.clone());
         Some(Self { class, limiter, clock, taken: AtomicU32::new(0) })
+    }
+
+    /// The refusal of a call, which is counted.
+    fn refuse(&self, wait: Duration) -> Error {
+        metrics::counter!("clinicd_rate_limited_total", "class" => self.class).increment(1);
+        Error::of(Reason::RateLimited).retry_after(wait.max(SHORTEST_WAIT))
     }
 
     /// Takes a call, or tells how long to wait for the next.
@@ -181,6 +229,32 @@ mod tests {
         assert_eq!(from("2001:db8::3").unwrap_err().reason, Reason::RateLimited);
         from("2001:db8:0:1::3").unwrap();
         from("192.0.2.1").unwrap();
+    }
+
+    #[test]
+    fn an_address_of_nobodys_calls_waits_with_all_that_need_a_caller() {
+        let limits = Limits { unauthenticated_burst: 2, ..Limits::default() };
+        let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let rule = |path: &str| rules.get(path).unwrap();
+        let read = rule("/clinicd.identity.v1.AccountService/GetMyAccount");
+        let [here, there] = ["192.0.2.1", "192.0.2.2"].map(|text| Some(text.parse().unwrap()));
+        let rates = Rates::new(&limits);
+        for _ in 0..2 {
+            rates.unauthenticated(here).unwrap();
+            rates.before_work(read, here).unwrap();
+        }
+        assert_eq!(rates.unauthenticated(here).unwrap_err().reason, Reason::RateLimited);
+        assert_eq!(rates.before_work(read, here).unwrap_err().reason, Reason::RateLimited);
+        rates.before_work(read, there).unwrap();
+        let sign_in = rule("/clinicd.identity.v1.AuthService/SignIn");
+        rates.before_work(sign_in, here).unwrap();
+        rates.before_work(rule("/grpc.health.v1.Health/Check"), here).unwrap();
+
+        let rates = Rates::new(&limits.without_rates());
+        for _ in 0..10 {
+            rates.unauthenticated(here).unwrap();
+            rates.before_work(read, here).unwrap();
+        }
     }
 
     #[test]

@@ -57,6 +57,11 @@ pub struct Limits {
     pub public_reads_per_minute: u32,
     /// How many of them may come at once.
     pub public_reads_burst: u32,
+    /// Calls of one client address that end without a caller, and tickets: nobody is known to be
+    /// signed in. When they are too many, all calls of the address that need a token wait.
+    pub unauthenticated_per_minute: u32,
+    /// How many of them may come at once.
+    pub unauthenticated_burst: u32,
     /// Reads of one account.
     pub reads_per_minute: u32,
     /// How many of them may come at once.
@@ -96,6 +101,8 @@ impl Default for Limits {
             sign_in_burst: 200,
             public_reads_per_minute: 6_000,
             public_reads_burst: 1_000,
+            unauthenticated_per_minute: 600,
+            unauthenticated_burst: 200,
             reads_per_minute: 6_000,
             reads_burst: 1_000,
             changes_per_minute: 3_000,
@@ -113,6 +120,7 @@ impl Limits {
         Self {
             sign_in_per_minute: 0,
             public_reads_per_minute: 0,
+            unauthenticated_per_minute: 0,
             reads_per_minute: 0,
             changes_per_minute: 0,
             medical_per_minute: 0,

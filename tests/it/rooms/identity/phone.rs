@@ -125,6 +125,17 @@ async fn a_code_works_once_and_for_five_minutes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_code_voids_the_one_before_it() {
+    let world = World::start().await;
+    let first = world.otp(NUMBER).await;
+    world.advance(SignedDuration::from_secs(31));
+    let second = world.otp(NUMBER).await;
+    no_entry(verify(&world.client(), &first).await);
+    verify(&world.client(), &second).await.unwrap();
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_five_tries_even_the_right_code_is_void() {
     let world = World::start().await;
     reached_both_ways(&world, NUMBER).await;

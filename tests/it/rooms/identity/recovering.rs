@@ -106,6 +106,38 @@ async fn a_link_works_once_for_half_an_hour_and_is_mailed_once_a_minute() {
     world.finish().await;
 }
 
+/// Without the count, seven links an hour were mailed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_gets_so_many_links_and_no_more() {
+    let world = World::start().await;
+    let asha = world.patient().await;
+    let ravi = "ravi@example.org";
+    world.client().send(registration(ravi)).await.unwrap();
+    let mut sent = Vec::new();
+    for attempt in 0..13 {
+        // Seven in an hour, and then one an hour.
+        world.advance(SignedDuration::from_secs(if attempt < 7 { 61 } else { 3_601 }));
+        ask(&world, &asha.email).await;
+        let request = ResendActivationRequest { email: ravi.to_owned(), ..Default::default() };
+        world.client().send(request).await.unwrap();
+        world.settle().await;
+        let links = world.mails_to(&asha.email).iter().filter(|mail| is_recovery(mail)).count();
+        sent.push((links, world.mails_to(ravi).len() - 1));
+        if attempt == 6 {
+            // The last one that was sent is still good.
+            let last = world.mails_to(&asha.email).into_iter().rfind(is_recovery);
+            let token = last.unwrap().token().unwrap().to_owned();
+            world.client().send(with_token(&token, NEW)).await.unwrap();
+        }
+    }
+    let counts = [1, 2, 3, 4, 5, 5, 5, 6, 7, 8, 9, 10, 10];
+    assert_eq!(sent, counts.map(|count| (count, count)));
+    // An admin who has seen the owner can still send one.
+    world.advance(SignedDuration::from_secs(61));
+    start(&world.superuser().await, &asha.id).await.unwrap();
+    world.finish().await;
+}
+
 /// Without `used_at IS NULL` in `UseChallenge` and `is_live`, all twenty set a password.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_parallel_uses_of_a_link_one_counts() {
