@@ -16,7 +16,8 @@ ALTER TABLE accounts
     ADD CONSTRAINT accounts_state_check
         CHECK (state IN ('inactive', 'active', 'blocked', 'deleted')),
     ADD CONSTRAINT accounts_closed_is_nameless CHECK (state <> 'deleted'
-        OR (email IS NULL AND email_key IS NULL AND phone IS NULL AND password_hash IS NULL)),
+        OR (email IS NULL AND email_key IS NULL AND phone IS NULL AND password_hash IS NULL
+            AND given_name = '' AND family_name = '')),
     ADD CONSTRAINT accounts_service_is_no_person CHECK (kind <> 'service'
         OR (email IS NULL AND email_key IS NULL AND phone IS NULL AND password_hash IS NULL));
 CREATE INDEX accounts_given_name ON accounts (fold(given_name) text_pattern_ops);

@@ -193,21 +193,24 @@ statement! {
 
     /// The live visits of the patients of an account, and of its doctor, the next ones first: id,
     /// whether it is the doctor's, and how many there are.
-    LiveOf { account: AccountId, limit: i64 }
+    LiveOf { account: AccountId, limit: i64, since: Time }
         -> (sql_types::Uuid, sql_types::Bool, sql_types::BigInt),
     "SELECT id, as_doctor, count(*) OVER () FROM ( \
         SELECT id, true AS as_doctor, starts_at FROM appointments \
         WHERE doctor_id = $1 AND state IN ('booked', 'in_consultation') \
+          AND (state = 'in_consultation' OR ends_at > $3) \
         UNION ALL \
         SELECT a.id, false, a.starts_at FROM patients p JOIN appointments a ON a.patient_id = p.id \
-        WHERE p.account_id = $1 AND a.state IN ('booked', 'in_consultation')) live \
+        WHERE p.account_id = $1 AND a.state IN ('booked', 'in_consultation') \
+          AND (a.state = 'in_consultation' OR a.ends_at > $3)) live \
      ORDER BY starts_at, id LIMIT $2";
 
     /// The same of a doctor alone.
-    LiveOfDoctor { doctor: DoctorId, limit: i64 }
+    LiveOfDoctor { doctor: DoctorId, limit: i64, since: Time }
         -> (sql_types::Uuid, sql_types::Bool, sql_types::BigInt),
     "SELECT a.id, true, count(*) OVER () FROM appointments a \
      WHERE a.state IN ('booked', 'in_consultation') AND a.doctor_id = $1 \
+       AND (a.state = 'in_consultation' OR a.ends_at > $3) \
      ORDER BY a.starts_at, a.id LIMIT $2";
 
     /// Takes a step, unless the appointment changed since it was read.

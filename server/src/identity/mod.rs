@@ -16,7 +16,8 @@
 //!
 //! Events: `account.registered`, `account.activated`, `account.updated`, `account.blocked`,
 //! `account.unblocked`, `account.deleted`, `account.admin_granted`, `account.admin_revoked`,
-//! `account.superuser_revoked`, `account.staff_created`, `account.staff_removed`,
+//! `account.superuser_granted`, `account.superuser_revoked`, `account.staff_created`,
+//! `account.staff_removed`, `account.sign_in_hidden`,
 //! `account.recovery_started`, `account.password_changed`, `account.contact_changed`,
 //! `account.second_factor_added`, `account.second_factor_removed`,
 //! `account.recovery_codes_replaced`, `session.new_device`, `session.refresh_reused`. Of programs:

@@ -10,8 +10,10 @@
 //!   that contains them on; a draft's documents are the applicant's alone.
 //!
 //! Events: `application.started`, `application.updated`, `application.submitted`,
-//! `application.changes_requested`, `application.approved`, `application.rejected`. The last four
-//! are changes of status, of which [`jobs`] tells the applicant by mail and SMS.
+//! `application.changes_requested`, `application.approved`, `application.rejected`: the last four
+//! are changes of status, of which [`jobs`] tells the applicant by mail and SMS. Besides
+//! `application.withdrawn` (the applicant closed the account) and `application.ended` (the doctor was
+//! removed from the staff), after which it is rejected.
 
 mod applying;
 mod documents;

@@ -297,14 +297,21 @@ statement! {
      WHERE a.id = d.application_id AND a.account_id = $1 AND a.status <> 'approved'";
 
     /// Ends the applications of an account that were not approved, and forgets whose they were.
-    ForgetApplications { account: AccountId, now: Time },
+    ForgetApplications { account: AccountId, now: Time } -> diesel::sql_types::Uuid,
     "UPDATE applications SET status = 'rejected', given_name = NULL, family_name = NULL, \
         mobile = NULL, birth_date = NULL, registration_number = NULL, qualification = NULL, \
         registration_council = NULL, years_of_experience = NULL, clinic_name = NULL, \
         clinic_lines = NULL, clinic_city = NULL, clinic_region = NULL, clinic_postal_code = NULL, \
         clinic_country_code = NULL, declared = false, requested_changes = '{}', \
         rejection_reason = '', version = version + 1, updated_at = $2 \
-     WHERE account_id = $1 AND status <> 'approved'";
+     WHERE account_id = $1 AND status <> 'approved' RETURNING id";
+
+    /// Ends the approval of an account that is no doctor any more.
+    EndApproval { account: AccountId, now: Time } -> diesel::sql_types::Uuid,
+    "UPDATE applications SET status = 'rejected', version = version + 1, updated_at = $2 \
+     WHERE account_id = $1 AND status = 'approved' AND NOT EXISTS \
+        (SELECT FROM account_roles WHERE account_id = $1 AND role = 'doctor') \
+     RETURNING id";
 }
 
 #[cfg(test)]

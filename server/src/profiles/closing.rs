@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::{AccountId, DoctorId, PatientId, Time};
+use crate::profiles::{doctors, patients};
 use crate::statement;
 
 /// What every closed patient is called by; the family name tells them apart.
@@ -30,9 +31,9 @@ statement! {
 
     /// A doctor takes no bookings any more, for good, and is not found.
     RetireDoctor { id: DoctorId, now: Time },
-    "UPDATE doctors SET available_for_booking = false, closed_at = coalesce(closed_at, $2), \
+    "UPDATE doctors SET available_for_booking = false, closed_at = $2, \
         updated_at = $2, version = version + 1 \
-     WHERE id = $1";
+     WHERE id = $1 AND closed_at IS NULL";
 
     /// Takes from a doctor what need not be kept. The name stands on prescriptions.
     ForgetDoctor { id: DoctorId },
@@ -53,12 +54,14 @@ pub async fn close_people(
     app: &App,
     conn: &mut Conn,
     account: AccountId,
-    patients: Vec<PatientId>,
+    people: Vec<PatientId>,
 ) -> Result<()> {
     let now = app.clock.now();
-    for id in patients {
+    for id in people {
         let family = hex::encode(app.random.bytes::<PSEUDONYM_BYTES>());
-        ClosePatient { id, given: NOBODY, family, now }.execute(conn).await?;
+        if (ClosePatient { id, given: NOBODY, family, now }).execute(conn).await? == 1 {
+            app.events.emit(conn, patients::changed("patient.closed", id)).await?;
+        }
     }
     retire_doctor(app, conn, account.into()).await?;
     ForgetDoctor { id: account.into() }.execute(conn).await?;
@@ -67,6 +70,8 @@ pub async fn close_people(
 
 /// Nobody finds or books this doctor any more; nothing where there is none.
 pub async fn retire_doctor(app: &App, conn: &mut Conn, id: DoctorId) -> Result<()> {
-    RetireDoctor { id, now: app.clock.now() }.execute(conn).await?;
+    if (RetireDoctor { id, now: app.clock.now() }).execute(conn).await? == 1 {
+        app.events.emit(conn, doctors::changed("doctor.retired", id)).await?;
+    }
     Ok(())
 }

@@ -9,7 +9,8 @@
 //! prescriptions; both have `closed_at`, and are not booked any more.
 //!
 //! Events: `doctor.created`, `doctor.updated`, `doctor.blocked_for_booking`,
-//! `doctor.opened_for_booking`, `patient.created`, `patient.updated`.
+//! `doctor.opened_for_booking`, `doctor.retired`, `patient.created`, `patient.updated`,
+//! `patient.closed`. A removed doctor who comes back is created again.
 
 mod address;
 mod closing;

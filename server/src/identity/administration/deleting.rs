@@ -90,7 +90,7 @@ pub(in crate::identity) async fn delete_user(
 async fn close(app: &App, conn: &mut Conn, account: AccountRow) -> Result<()> {
     let (id, now) = (account.id, app.clock.now());
     let patients = profiles::lock_people(conn, id).await?;
-    appointments::require_none_live(conn, id).await?;
+    appointments::require_none_live(app, conn, id).await?;
     CloseAccount { id, now }.execute(conn).await?;
     DropRoles { account: id }.execute(conn).await?;
     DropChallenges { account: id }.execute(conn).await?;

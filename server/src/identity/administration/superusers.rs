@@ -76,7 +76,7 @@ pub async fn create_superuser(app: &App, email: &str, password: &str) -> Result<
         rows::find_by_email(&mut conn, rules::email_key(email)).await?
     };
     let refused = |why: Refused| Error::of(Reason::InvalidCredentials).caused_by(why);
-    let Some(known) = known else {
+    let Some(known) = &known else {
         let hash = app.passwords.hash(password).await?;
         let insert = async |conn: &mut Conn| insert(app, conn, &person, hash.clone()).await;
         if app.db.transaction(insert).await? {
@@ -95,6 +95,15 @@ pub async fn create_superuser(app: &App, email: &str, password: &str) -> Result<
     app.db
         .transaction(async |conn| {
             let (id, now) = (known.id, app.clock.now());
+            // Judged again: it may have been blocked, or taken by another password, meanwhile.
+            let held =
+                rows::lock(conn, id).await?.ok_or_else(|| refused(Refused::OtherPassword))?;
+            if matches!(held.state, AccountState::Blocked | AccountState::Deleted) {
+                return Err(refused(Refused::Blocked));
+            }
+            if held.password_hash != known.password_hash {
+                return Err(refused(Refused::OtherPassword));
+            }
             ActivateAccount { id, password_hash: hash.clone(), now }.execute(conn).await?;
             make_owner(app, conn, id, &known.given_name, &known.family_name).await
         })
@@ -151,9 +160,14 @@ async fn make_owner(
     family: &str,
 ) -> Result<()> {
     let before = rows::find(conn, account).await?;
-    if !before.is_some_and(|row| row.has(Role::Patient)) {
+    let was = |role| before.as_ref().is_some_and(|row| row.has(role));
+    if !was(Role::Patient) {
         grant_role(app, conn, account, Role::Patient, None).await?;
         profiles::create_own_patient(app, conn, account, given, family).await?;
     }
-    grant_role(app, conn, account, Role::Superuser, None).await
+    if was(Role::Superuser) {
+        return Ok(());
+    }
+    grant_role(app, conn, account, Role::Superuser, None).await?;
+    app.events.emit(conn, event("account.superuser_granted", account)).await
 }

@@ -12,11 +12,11 @@ use clinicd_proto::r#type::v1::Date;
 
 use crate::app::App;
 use crate::identity::accounts::{Change, require_etag};
-use crate::identity::administration::managing::{self, require_rank, wrong_state};
+use crate::identity::administration::managing::{self, require_other, require_rank, wrong_state};
 use crate::identity::administration::user_query::{Count, Filter, Page, PersonFilter};
 use crate::identity::jobs::SendProfileChanged;
 use crate::identity::registration::registering::enqueue;
-use crate::identity::rows::{AccountRow, AccountState};
+use crate::identity::rows::{AccountRow, AccountState, TouchAccount};
 use crate::identity::rules;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
@@ -140,7 +140,14 @@ pub(in crate::identity) async fn get(
     let id = AccountId::from_wire("account_id", &request.account_id)?;
     let mut conn = app.db.read().await?;
     let account = managing::find(&mut conn, id).await?;
-    Ok(pb::GetUserResponse { account: Some(account.into()) })
+    let person = profiles::patient(&mut conn, id.into()).await?;
+    let mut user = pb::GetUserResponse { account: Some(account.into()), ..Default::default() };
+    if let Some(person) = person {
+        user.birth_date = person.birth_date.map(Into::into);
+        user.gender = person.gender.map(Into::into).unwrap_or_default();
+        (user.city, user.country_code) = (person.city, person.country_code);
+    }
+    Ok(user)
 }
 
 /// `UpdateUser`: the account, and the own patient record if there is one.
@@ -161,16 +168,27 @@ pub(in crate::identity) async fn update(
     };
     app.once(caller, &request.request_id, &request, async |conn| {
         let account = managing::lock(conn, id).await?;
+        require_other(caller, id)?;
         require_rank(caller, &account)?;
         if account.state == AccountState::Deleted {
             return Err(wrong_state(&account));
         }
         require_etag(&account, &request.etag)?;
-        if !profiles::change_person(app, conn, id, person).await? {
+        let before = account.version;
+        let person_changed = profiles::change_person(app, conn, id, person).await?;
+        if person_changed.is_none() {
             require_no_person(person)?;
         }
-        let account = change.store(app, conn, account).await?;
-        enqueue(app, conn, NewJob::now(&SendProfileChanged { account: id })).await?;
+        let mut account = change.store(app, conn, account).await?;
+        if account.version == before && person_changed == Some(true) {
+            // The etag covers the patient record too.
+            let now = app.clock.now();
+            TouchAccount { id, now }.execute(conn).await?;
+            (account.version, account.updated_at) = (before + 1, now);
+        }
+        if account.version != before {
+            enqueue(app, conn, NewJob::now(&SendProfileChanged { account: id })).await?;
+        }
         Ok(pb::UpdateUserResponse { account: Some(account.into()) })
     })
     .await

@@ -1,12 +1,17 @@
 //! Reading the sign-in history, and hiding records of it.
 
+use diesel::OptionalExtension;
+use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
 
 use crate::app::App;
+use crate::identity::administration::managing::{require_other, require_rank};
 use crate::identity::history::query::{After, Count, Filter, Order, Page, SignInRow};
+use crate::identity::registration::registering::event;
+use crate::identity::rows;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
@@ -17,6 +22,10 @@ use crate::statement;
 type Key = (i64, bool, Uuid);
 
 statement! {
+    /// The account of a record that is not hidden; null when the attempt was at none. Locked.
+    LockSignIn { id: Uuid } -> sql_types::Nullable<sql_types::Uuid>,
+    "SELECT account_id FROM sign_ins WHERE id = $1 AND hidden_at IS NULL FOR UPDATE";
+
     /// Hides a record from every list.
     HideSignIn { id: Uuid, by: AccountId, now: Time },
     "UPDATE sign_ins SET hidden_at = $3, hidden_by = $2 WHERE id = $1 AND hidden_at IS NULL";
@@ -124,7 +133,8 @@ fn last_of_page((micros, success, id): Key) -> Result<After> {
     Ok(After { created_at, success, id })
 }
 
-/// `DeleteSignIn`. Nothing is removed: the server's role may not.
+/// `DeleteSignIn`. Nothing is removed: the server's role may not. Nobody covers the own traces, nor
+/// an admin those of an admin or a superuser.
 pub(in crate::identity) async fn hide(
     app: &App,
     caller: &Caller,
@@ -133,10 +143,17 @@ pub(in crate::identity) async fn hide(
     let id = uuid_from_wire("sign_in_id", &request.sign_in_id)?;
     let by = caller.require_account()?;
     app.once(caller, &request.request_id, &request, async |conn| {
-        let hide = HideSignIn { id, by, now: app.clock.now() };
-        if hide.execute(conn).await? == 0 {
-            return Err(Error::not_found("sign_in"));
+        let account: Option<Option<AccountId>> =
+            LockSignIn { id }.get_result(conn).await.optional()?;
+        let account = account.ok_or_else(|| Error::not_found("sign_in"))?;
+        if let Some(account) = account {
+            require_other(caller, account)?;
+            if let Some(owner) = rows::find(conn, account).await? {
+                require_rank(caller, &owner)?;
+            }
+            app.events.emit(conn, event("account.sign_in_hidden", account)).await?;
         }
+        HideSignIn { id, by, now: app.clock.now() }.execute(conn).await?;
         Ok(pb::DeleteSignInResponse {})
     })
     .await

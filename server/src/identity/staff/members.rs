@@ -10,7 +10,7 @@ use uuid::Uuid;
 use clinicd_proto::identity::v1 as pb;
 
 use crate::app::App;
-use crate::identity::administration::managing::{self, require_other};
+use crate::identity::administration::managing::{self, require_other, require_rank};
 use crate::identity::administration::users::by_id;
 use crate::identity::grant_role;
 use crate::identity::jobs::SendInvitation;
@@ -168,9 +168,10 @@ pub(in crate::identity) async fn remove(
         let account = managing::lock(conn, id).await?;
         require_staff(&account)?;
         require_other(caller, id)?;
+        require_rank(caller, &account)?;
         if account.has(Role::Doctor) {
             profiles::lock_people(conn, id).await?;
-            appointments::require_none_live_of_doctor(conn, id.into()).await?;
+            appointments::require_none_live_of_doctor(app, conn, id.into()).await?;
             profiles::retire_doctor(app, conn, id.into()).await?;
         }
         let now = app.clock.now();

@@ -9,6 +9,8 @@ pub(super) mod listing;
 mod rows;
 mod rules;
 
+pub(super) use creating::changed;
+
 pub use booking::set_bookable;
 pub use creating::{NewDoctor, create_doctor};
 pub use facts::{DoctorFacts, doctor, public_fees};

@@ -56,16 +56,17 @@ pub(in crate::profiles) async fn update_mine(
 }
 
 /// Changes the present fields of a person's own record, whatever its version, on behalf of the
-/// person; `false` when they have none.
+/// person; whether that changed anything, and none when they have no record.
 pub async fn change_person(
     app: &App,
     conn: &mut Conn,
     account: AccountId,
     request: &pb::UpdateMyPatientRequest,
-) -> Result<bool> {
-    let Some(before) = rows::find(conn, account.into()).await? else { return Ok(false) };
-    change(app, conn, before, request).await?;
-    Ok(true)
+) -> Result<Option<bool>> {
+    let Some(before) = rows::find(conn, account.into()).await? else { return Ok(None) };
+    let version = before.version;
+    let row = change(app, conn, before, request).await?;
+    Ok(Some(row.version != version))
 }
 
 async fn change(
