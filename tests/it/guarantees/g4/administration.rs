@@ -53,7 +53,7 @@ async fn blocking(trial: &mut Trial, admin: &Actor, asha: &Person, doctor: &Pers
     let list = ListSignInsRequest { account_id: Some(account_id), ..Default::default() };
     let sign_in_id = admin.here.send(list).await.unwrap().sign_ins.remove(0).id;
     let request = DeleteSignInRequest { sign_in_id, ..Default::default() };
-    trial.change(admin, request, |r| r.sign_in_id = NOTHING.into(), &[]).await;
+    trial.change(admin, request, |r| r.sign_in_id = NOTHING.into(), &[("events", 1)]).await;
 }
 
 async fn leaving(trial: &mut Trial, admin: &Actor, asha: &Person) {
@@ -65,11 +65,11 @@ async fn leaving(trial: &mut Trial, admin: &Actor, asha: &Person) {
     };
     let farid = admin.here.send(request).await.unwrap().account.unwrap().id;
     let request = RemoveStaffMemberRequest { account_id: farid, ..Default::default() };
-    let effects = [("account_roles", -1), ("events", 1)];
+    let effects = [("account_roles", -1), ("events", 1), ("jobs", 1)];
     trial.change(admin, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let request = DeleteUserRequest { account_id: asha.id.clone(), ..Default::default() };
-    let effects = [("account_roles", -1), ("challenges", -1), ("events", 1), ("jobs", 2)];
+    let effects = [("account_roles", -1), ("challenges", -1), ("events", 2), ("jobs", 2)];
     trial.change(admin, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let ravi = trial.world.patient().await;

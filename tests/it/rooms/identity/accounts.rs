@@ -80,7 +80,10 @@ async fn admins_change_a_persons_details_and_the_person_is_told() {
     };
     let after = admin.client.send(request.clone()).await.unwrap().account.unwrap();
     let read = GetUserRequest { account_id: asha.id.clone() };
-    assert_eq!(admin.client.send(read.clone()).await.unwrap().account, Some(after.clone()));
+    let user = admin.client.send(read.clone()).await.unwrap();
+    assert_eq!((user.gender(), user.birth_date), (Gender::Female, request.birth_date));
+    assert_eq!((user.city.as_str(), user.country_code.as_str()), ("Pune", "IN"));
+    assert_eq!(user.account, Some(after.clone()));
     assert_eq!((after.name, after.language), (Some(name("Aasha", "Rao")), "hi".to_owned()));
     let record = patient(&asha.client).await;
     assert_eq!(record.name, Some(name("Aasha", "Rao")));
@@ -98,7 +101,15 @@ async fn admins_change_a_persons_details_and_the_person_is_told() {
         country_code: Some(String::new()),
         ..Default::default()
     };
-    admin.client.send(clear.clone()).await.unwrap();
+    let changed = admin.client.send(clear.clone()).await.unwrap().account.unwrap();
+    assert_ne!(changed.etag, after.etag, "the etag covers the patient record");
+    // Nothing to change, nobody to tell.
+    let clear = UpdateUserRequest { etag: changed.etag.clone(), ..clear };
+    let same = admin.client.send(clear.clone()).await.unwrap().account.unwrap();
+    assert_eq!(same, changed);
+    world.settle().await;
+    let mails = world.mails_to(&asha.email);
+    assert_eq!(mails.iter().filter(|mail| mail.subject.contains("जानकारी")).count(), 2);
     let cleared = patient(&asha.client).await;
     assert_eq!((cleared.city.as_str(), cleared.country_code.as_str()), ("", ""));
     assert_eq!((cleared.name, cleared.birth_date), (record.name, record.birth_date));
@@ -123,12 +134,16 @@ async fn details_of_admins_are_changed_by_superusers_alone() {
         };
         by.send(request).await
     };
-    for owner in [&colleague, &superuser, &admin] {
+    for own in [&admin, &superuser] {
+        let refusal = change(&own.client, &own.client).await;
+        refused(refusal, Code::PermissionDenied, "OWN_RECORD");
+    }
+    for owner in [&colleague, &superuser] {
         let refusal = change(&admin.client, &owner.client).await;
         let refusal = refused(refusal, Code::PermissionDenied, "ROLE_REQUIRED");
         assert_eq!(refusal.metadata["roles"], "superuser");
-        change(&superuser.client, &owner.client).await.unwrap();
     }
+    change(&superuser.client, &colleague.client).await.unwrap();
     // Invited staff have no patient record that could hold it.
     let operator = world.operator().await;
     let request = UpdateUserRequest {

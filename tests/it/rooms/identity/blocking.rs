@@ -14,7 +14,7 @@ use clinicd_tests::{Person, World, refused};
 use futures_util::TryStreamExt as _;
 
 use super::{opens, over, registration};
-use crate::guarantees::at_once;
+use crate::guarantees::{at_once, book, free_slots};
 use crate::rooms::COUNTS;
 
 async fn block(by: &Client, id: &str) -> Result<Account, Error> {
@@ -97,6 +97,20 @@ async fn admins_block_everybody_but_their_like() {
     }
     refused(block(&admin.client, &nobody).await, Code::NotFound, "NOT_FOUND");
     refused(unblock(&admin.client, &nobody).await, Code::NotFound, "NOT_FOUND");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_books_a_doctor_whose_account_is_blocked() {
+    let world = World::start().await;
+    let (doctor, asha, admin) = (world.doctor().await, world.patient().await, world.admin().await);
+    let slots = free_slots(&world, &doctor.id, 2, 2).await;
+    block(&admin.client, &doctor.id).await.unwrap();
+    assert!(free_slots(&world, &doctor.id, 2, 2).await.is_empty());
+    let refusal = asha.client.send(book(&doctor.id, slots[0])).await;
+    refused(refusal, Code::FailedPrecondition, "DOCTOR_NOT_BOOKABLE");
+    unblock(&admin.client, &doctor.id).await.unwrap();
+    asha.client.send(book(&doctor.id, slots[0])).await.unwrap();
     world.finish().await;
 }
 

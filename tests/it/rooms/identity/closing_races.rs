@@ -37,6 +37,7 @@ async fn nobody_who_has_gone_has_a_visit() {
         closed += i32::from(gone);
         visits += i32::from(booked);
     }
+    assert_eq!(closed + visits, 100, "{closed} closed, {visits} booked");
     assert_eq!(world.sql(OF_NOBODY).await[0][0], "0", "{closed} closed, {visits} booked");
     world.finish().await;
 }

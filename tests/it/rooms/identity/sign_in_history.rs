@@ -99,7 +99,15 @@ async fn admins_see_all_and_hide_what_need_not_be_seen() {
         let request = DeleteSignInRequest { sign_in_id: id.to_owned(), ..Default::default() };
         admin.client.send(request).await.map(|_| ())
     };
+    // Nobody covers the own traces, and admins none of those above them.
+    let superuser = world.superuser().await;
+    for (of, reason) in [(&admin.id, "OWN_RECORD"), (&superuser.id, "ROLE_REQUIRED")] {
+        let record = everything.iter().find(|record| record.account_id == *of).unwrap();
+        refused(hide(&record.id).await, Code::PermissionDenied, reason);
+    }
     hide(&hers[1].id).await.unwrap();
+    let told = "SELECT count(*) FROM events WHERE event_type = 'account.sign_in_hidden'";
+    assert_eq!(world.sql(told).await[0][0], "1");
     refused(hide(&hers[1].id).await, Code::NotFound, "NOT_FOUND");
     let nothing = world.app.ids.next().to_string();
     refused(hide(&nothing).await, Code::NotFound, "NOT_FOUND");

@@ -6,6 +6,7 @@ use clinicd_sdk::proto::identity::v1::{
     BlockDoctorRequest, CreateStaffMemberRequest, GetStaffMemberRequest, ListStaffRequest,
     RemoveStaffMemberRequest, StaffMember, UnblockDoctorRequest,
 };
+use clinicd_sdk::proto::onboarding::v1::ApproveApplicationRequest;
 use clinicd_sdk::proto::profiles::v1::{
     GetDoctorRequest, GetMyDoctorProfileRequest, ListDoctorsRequest,
 };
@@ -187,6 +188,48 @@ async fn who_leaves_the_staff_stays_a_person() {
 
     let operator = world.operator().await;
     assert_eq!(remove(&operator.id).await.unwrap().roles, [0; 0]);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn admins_remove_none_above_them_and_nobody_themselves() {
+    let world = World::start().await;
+    let (doctor, admin) = (world.doctor().await, world.admin().await);
+    for (id, role) in [(&doctor.id, "superuser"), (&admin.id, "operator")] {
+        let also = "INSERT INTO account_roles (account_id, role, granted_at) VALUES";
+        world.sql(&format!("{also} ('{id}', '{role}', now())")).await;
+    }
+    for open in [true, false] {
+        let refusal = set_bookable(&admin, &doctor.id, open).await;
+        refused(refusal, Code::PermissionDenied, "ROLE_REQUIRED");
+    }
+    for (id, reason) in [(&doctor.id, "ROLE_REQUIRED"), (&admin.id, "OWN_RECORD")] {
+        let request = RemoveStaffMemberRequest { account_id: id.clone(), ..Default::default() };
+        refused(admin.client.send(request).await, Code::PermissionDenied, reason);
+    }
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_left_may_apply_anew_and_is_a_doctor_again() {
+    let world = World::start().await;
+    let (doctor, asha, admin) = (world.doctor().await, world.patient().await, world.admin().await);
+    let slot = free_slots(&world, &doctor.id, 2, 2).await[0];
+    let request = RemoveStaffMemberRequest { account_id: doctor.id.clone(), ..Default::default() };
+    admin.client.send(request).await.unwrap();
+    world.settle().await;
+    let doctor = world.again(&doctor).await;
+    world.apply(&doctor).await;
+    let application = world.submit(&doctor).await;
+    let approve = ApproveApplicationRequest {
+        application_id: application.id,
+        etag: application.etag,
+        ..Default::default()
+    };
+    admin.client.send(approve).await.unwrap();
+    let public = GetPublicDoctorRequest { doctor_id: doctor.id.clone() };
+    world.client().send(public).await.unwrap();
+    asha.client.send(book(&doctor.id, slot)).await.unwrap();
     world.finish().await;
 }
 
