@@ -42,6 +42,10 @@ pub struct SessionFacts {
     pub scopes: Option<Vec<Scope>>,
 }
 
+/// Notes that a session is used.
+pub type Touch =
+    for<'a> fn(&'a App, SessionId, &'a SessionFacts) -> BoxFuture<'a, Result<Option<Time>>>;
+
 /// Uses a ticket for a method.
 pub type Redeem =
     for<'a> fn(&'a App, &'a str, &'static str) -> BoxFuture<'a, Result<Option<SessionId>>>;
@@ -52,8 +56,7 @@ pub struct SessionTable {
     /// Looks a session up; none when it ended or its account is not active.
     pub find: for<'a> fn(&'a mut Conn, SessionId) -> BoxFuture<'a, Result<Option<SessionFacts>>>,
     /// Notes that a session is used now, and tells when it ends; none when it has ended.
-    pub touch:
-        for<'a> fn(&'a App, SessionId, &'a SessionFacts) -> BoxFuture<'a, Result<Option<Time>>>,
+    pub touch: Touch,
     /// Uses a ticket for this method, once; its session.
     pub redeem: Redeem,
 }
