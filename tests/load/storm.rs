@@ -107,10 +107,7 @@ async fn sign_in(client: &Client, person: usize) -> Result<(), Error> {
     let (begun, email) = (Instant::now(), patient_email(person));
     let mut random = Random::new(u64::try_from(person).unwrap_or_default());
     loop {
-        let error = match client.sign_in(&email, PASSWORD).await {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
+        let Err(error) = client.sign_in(&email, PASSWORD).await else { return Ok(()) };
         let Some(wait) = wait_of(&error).filter(|_| begun.elapsed() < PATIENCE) else {
             return Err(error);
         };
