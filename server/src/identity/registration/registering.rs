@@ -187,11 +187,11 @@ async fn register_new(
     };
     app.once(caller, &request.request_id, request, async |conn| {
         let Some(number) = &new.phone else {
-            open_by_mail(app, conn, new, hash.clone()).await?;
+            open_by_mail(app, conn, caller, new, hash.clone()).await?;
             return Ok(pb::RegisterAccountResponse::default());
         };
         code_limits::count(app, conn, caller, number).await?;
-        let account = open_by_mail(app, conn, new, hash.clone()).await?;
+        let account = open_by_mail(app, conn, caller, new, hash.clone()).await?;
         let code = registering_phone::send(app, conn, new, number, account, hash.clone()).await?;
         Ok(pb::RegisterAccountResponse { challenge_id: code.to_string() })
     })
@@ -203,6 +203,7 @@ async fn register_new(
 async fn open_by_mail(
     app: &App,
     conn: &mut Conn,
+    caller: &Caller,
     new: &Registration,
     hash: Option<String>,
 ) -> Result<Option<AccountId>> {
@@ -216,7 +217,7 @@ async fn open_by_mail(
         return Ok(Some(id));
     }
     match rows::lock_by_email(conn, rules::email_key(&person.email)).await? {
-        Some(known) => tell_owner(app, conn, known, person, hash).await,
+        Some(known) => tell_owner(app, conn, caller, known, person, hash).await,
         None => Ok(None),
     }
 }
@@ -240,6 +241,7 @@ async fn welcome_new(
 async fn tell_owner(
     app: &App,
     conn: &mut Conn,
+    caller: &Caller,
     known: AccountRow,
     person: &NewPerson,
     hash: Option<String>,
@@ -261,9 +263,12 @@ async fn tell_owner(
         return Ok(None);
     }
     // A registration that was never confirmed gives way to this one, so that a link opens what was
-    // registered last; but not within a minute, for the sake of the owner's mailbox.
+    // registered last; but not too often, for the sake of the owner's mailbox.
     let before = app.clock.now().plus_seconds(-rules::MAIL_GAP_SECONDS);
-    if live.is_some_and(|live| live.created_at > before) {
+    let key = rules::email_key(&person.email);
+    if live.is_some_and(|live| live.created_at > before)
+        || !code_limits::count_link(app, conn, caller, &key).await?
+    {
         return Ok(None);
     }
     start_over(app, conn, account, person, hash.unwrap_or_default()).await?;
