@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, Environment};
 use crate::identity::passwords::Passwords;
+use crate::kernel::access::rules::Rules;
 use crate::kernel::access::tokens::{TokenConfig, Tokens};
 use crate::kernel::clock::Clock;
 use crate::kernel::crypto::{KeyFolder, Keys, Random};
@@ -41,6 +42,8 @@ pub struct App {
     pub keys: Arc<Keys>,
     /// Access tokens.
     pub tokens: Arc<Tokens>,
+    /// Who may call which method.
+    pub rules: Arc<Rules>,
     /// Page tokens.
     pub pages: Pages,
     /// Password hashes.
@@ -81,6 +84,8 @@ impl App {
             life: ACCESS_TOKEN_SECONDS,
         };
         let tokens = Tokens::new(&keys.signing, issued).map_err(Error::internal)?;
+        let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET);
+        let rules = rules.map_err(Error::internal)?;
         locale::texts().map_err(|error| Error::internal(error.to_string()))?;
         let ports = Ports::open(&config).map_err(Error::internal)?;
         let app = Self {
@@ -95,11 +100,24 @@ impl App {
             random: Random,
             keys: Arc::new(keys),
             tokens: Arc::new(tokens),
+            rules: Arc::new(rules),
             ports,
             stop: CancellationToken::new(),
         };
         app.follow_database_clock().await?;
         Ok(app)
+    }
+
+    /// Goes on with the signing keys that lie in the key folder now. What cannot be read changes
+    /// nothing.
+    pub async fn follow_signing_keys(&self) -> Result<()> {
+        let path = self.config.keys_dir();
+        let keys = tokio::task::spawn_blocking(move || KeyFolder::signing(&path)).await;
+        let keys = keys.map_err(Error::internal)?.map_err(Error::internal)?;
+        if self.tokens.replace_keys(&keys).map_err(Error::internal)? {
+            tracing::info!(count = keys.len(), "the signing keys have changed");
+        }
+        Ok(())
     }
 
     /// Sets the clock by the database's, as all replicas do.

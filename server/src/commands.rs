@@ -1,6 +1,7 @@
 //! The commands of the program. Each but `serve` joins the running embedded database of its data
 //! directory, or starts it for as long as it needs it.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,15 +9,18 @@ use diesel_async::RunQueryDsl;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::App;
+use crate::app::{ACCESS_TOKEN_SECONDS, App};
 use crate::config::Config;
 use crate::kernel::audit::verify;
 use crate::kernel::backup::{self, BackupError};
-use crate::kernel::crypto::KeyFolder;
+use crate::kernel::clock::Clock;
+use crate::kernel::crypto::signing::{SigningKey, signer};
+use crate::kernel::crypto::{KeyError, KeyFolder};
 use crate::kernel::data_dir::{DataDir, DataDirError};
 use crate::kernel::db::embedded::{self, Cluster, EmbeddedError};
 use crate::kernel::db::{migrate, tls};
 use crate::kernel::error::Error;
+use crate::kernel::patient_keys;
 use crate::serve::{self, ServeError};
 use crate::{identity, work};
 
@@ -56,6 +60,9 @@ pub enum CommandError {
     /// There is no backup, or it cannot be restored.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// The key folder cannot be used, or not in this way.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// A task ended abnormally.
     #[error(transparent)]
     Task(#[from] tokio::task::JoinError),
@@ -116,7 +123,7 @@ pub async fn serve(config: Config) -> Result<(), CommandError> {
     let stop = app.stop.clone();
     // Before anybody hears that the server listens.
     let signals = Signals::receive().map_err(Error::internal)?;
-    let running = serve::start(app.clone(), &database.url, identity::session_facts).await?;
+    let running = serve::start(app.clone(), &database.url, identity::SESSIONS).await?;
     say(&format!("listening on http://{}", running.address));
     tokio::spawn(signals.stop(stop.clone()));
     if let Some(cluster) = database.cluster {
@@ -300,6 +307,14 @@ pub async fn create_superuser(
     Ok(())
 }
 
+/// `clinicd admin revoke-superuser`.
+pub async fn revoke_superuser(config: Config, email: &str) -> Result<(), CommandError> {
+    let (app, _database) = open(config).await?;
+    identity::revoke_superuser(&app, email).await?;
+    say("the account is no longer a superuser's");
+    Ok(())
+}
+
 /// `clinicd audit verify`.
 pub async fn verify_audit(config: Config) -> Result<(), CommandError> {
     let (app, _database) = open(config).await?;
@@ -316,4 +331,69 @@ pub async fn verify_audit(config: Config) -> Result<(), CommandError> {
             Err(CommandError::Broken { entry, what: fault.what })
         }
     }
+}
+
+/// Seconds since 1970, by this machine: there need not be a database.
+fn now() -> i64 {
+    Clock::default().now().timestamp().as_second()
+}
+
+/// `clinicd keys list`.
+pub fn list_keys(config: &Config) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    let keys = KeyFolder::open_or_create(&path, false)?;
+    for master in KeyFolder::masters(&path)? {
+        let does = match master.version {
+            _ if master.retired => "retired: verifies",
+            version if version == keys.master.newest_version() => "encrypts",
+            _ => "decrypts",
+        };
+        say(&format!("master {}: {does}", master.version));
+    }
+    let signs = signer(&keys.signing, SigningKey::ripe_at, now());
+    let signs = signs.map_or("", |key| key.kid.as_str());
+    for key in &keys.signing {
+        let does = match key.kid.as_str().cmp(signs) {
+            Ordering::Less => "verifies".to_owned(),
+            Ordering::Equal => "signs".to_owned(),
+            Ordering::Greater => format!("signs in {} minutes", (key.ripe_at() - now() + 59) / 60),
+        };
+        say(&format!("signing {}: {does}", key.kid));
+    }
+    Ok(())
+}
+
+/// `clinicd keys rotate-signing`.
+pub fn rotate_signing(config: &Config) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    // Adds nothing to a folder that is not one of keys.
+    KeyFolder::open_or_create(&path, false)?;
+    say(&format!("signing key {} was made", KeyFolder::rotate_signing(&path)?));
+    Ok(())
+}
+
+/// `clinicd keys retire-signing`.
+pub fn retire_signing(config: &Config, kid: &str) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    KeyFolder::open_or_create(&path, false)?;
+    KeyFolder::retire_signing(&path, kid, now(), ACCESS_TOKEN_SECONDS)?;
+    say(&format!("signing key {kid} was removed"));
+    Ok(())
+}
+
+/// `clinicd keys rotate-master`.
+pub fn rotate_master(config: &Config) -> Result<(), CommandError> {
+    let path = config.keys_dir();
+    KeyFolder::open_or_create(&path, false)?;
+    say(&format!("master key {} was made", KeyFolder::rotate_master(&path)?));
+    Ok(())
+}
+
+/// `clinicd keys rewrap`.
+pub async fn rewrap(config: Config) -> Result<(), CommandError> {
+    let (app, _database) = open(config).await?;
+    let count = patient_keys::rewrap_all(&app).await?;
+    let newest = app.keys.master.newest_version();
+    say(&format!("{count} keys were wrapped by master key {newest}"));
+    Ok(())
 }

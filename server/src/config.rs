@@ -111,6 +111,10 @@ pub struct Config {
     pub sms: Option<TwilioSettings>,
     /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
     pub passwords: PasswordParams,
+    /// How long sessions live, and who needs a second factor. `CLINICD_SESSIONS__…`.
+    pub sessions: SessionSettings,
+    /// Codes sent to phones. `CLINICD_OTP__…`.
+    pub otp: OtpSettings,
     /// Hours before the start of a visit up to which the patient may cancel it.
     /// `CLINICD_CANCELLATION_HOURS`.
     pub cancellation_hours: i64,
@@ -143,6 +147,8 @@ impl Default for Config {
             smtp: None,
             sms: None,
             passwords: PasswordParams::default(),
+            sessions: SessionSettings::default(),
+            otp: OtpSettings::default(),
             cancellation_hours: 24,
         }
     }
@@ -174,6 +180,53 @@ pub enum ConfigError {
     /// Production needs more.
     #[error("this is not fit for production:\n{}", .0.iter().map(|p| format!("  - {p}")).collect::<Vec<_>>().join("\n"))]
     Production(Vec<String>),
+}
+
+/// How long sessions live. Whoever holds a role beside patient is staff.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSettings {
+    /// Minutes without a call after which a session of staff ends.
+    pub staff_idle_minutes: i64,
+    /// Hours after its sign-in at which a session of staff ends (NIST SP 800-63B, AAL2).
+    pub staff_hours: i64,
+    /// Days without a call after which a session of a patient ends.
+    pub patient_idle_days: i64,
+    /// Days after its sign-in at which a session of a patient ends.
+    pub patient_days: i64,
+    /// Whether staff need a second factor for methods that show medical data; in production unless
+    /// set.
+    pub staff_second_factor: Option<bool>,
+}
+
+impl Default for SessionSettings {
+    fn default() -> Self {
+        Self {
+            staff_idle_minutes: 15,
+            staff_hours: 12,
+            patient_idle_days: 30,
+            patient_days: 90,
+            staff_second_factor: None,
+        }
+    }
+}
+
+/// What codes sent to phones may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtpSettings {
+    /// Countries (ISO 3166-1 alpha-2) to whose numbers codes are sent.
+    pub countries: Vec<String>,
+    /// Codes that one client network (IPv4 /24, IPv6 /64) may ask for within an hour.
+    pub per_network_an_hour: i32,
+    /// Codes to numbers of one calling code within a day.
+    pub per_country_a_day: i32,
+}
+
+impl Default for OtpSettings {
+    fn default() -> Self {
+        Self { countries: vec!["IN".to_owned()], per_network_an_hour: 60, per_country_a_day: 5_000 }
+    }
 }
 
 impl Config {
@@ -254,6 +307,12 @@ impl Config {
     #[must_use]
     pub fn audit_dir(&self) -> PathBuf {
         self.audit_dir.clone().unwrap_or_else(|| self.data_dir.join("audit"))
+    }
+
+    /// Whether staff need a second factor for methods that show medical data.
+    #[must_use]
+    pub fn staff_second_factor(&self) -> bool {
+        self.sessions.staff_second_factor.unwrap_or(self.env == Environment::Production)
     }
 
     /// Whether the server describes itself to tools.

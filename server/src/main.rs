@@ -69,6 +69,9 @@ enum Command {
     /// The audit log.
     #[command(subcommand)]
     Audit(Audit),
+    /// The key folder.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Print the effective settings; secrets are masked.
     Config,
     #[command(hide = true, name = embedded::SUBCOMMAND)]
@@ -89,12 +92,35 @@ enum Admin {
         #[arg(long, required = true)]
         password_stdin: bool,
     },
+    /// Take the ownership of the platform from an account. The last one that can sign in stays.
+    RevokeSuperuser {
+        /// Its sign-in address.
+        #[arg(long)]
+        email: String,
+    },
 }
 
 #[derive(Subcommand)]
 enum Audit {
     /// Recompute the hash chain and compare it with the signed heads.
     Verify,
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Say which keys there are, and what each does.
+    List,
+    /// Add a key for access tokens. Servers show it at once and sign with it after 10 minutes.
+    RotateSigning,
+    /// Remove a key for access tokens, when no token of it is valid any more.
+    RetireSigning {
+        /// The key, as `list` names it.
+        kid: String,
+    },
+    /// Add a master key. Stop every server and worker first, and start them again behind it.
+    RotateMaster,
+    /// Wrap the keys of all patients by the newest master key.
+    Rewrap,
 }
 
 fn main() -> ExitCode {
@@ -162,7 +188,15 @@ fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             Command::Admin(Admin::CreateSuperuser { email, .. }) => {
                 commands::create_superuser(config, &email, &read_password()?).await?;
             }
+            Command::Admin(Admin::RevokeSuperuser { email }) => {
+                commands::revoke_superuser(config, &email).await?;
+            }
             Command::Audit(Audit::Verify) => commands::verify_audit(config).await?,
+            Command::Keys(Keys::List) => commands::list_keys(&config)?,
+            Command::Keys(Keys::RotateSigning) => commands::rotate_signing(&config)?,
+            Command::Keys(Keys::RetireSigning { kid }) => commands::retire_signing(&config, &kid)?,
+            Command::Keys(Keys::RotateMaster) => commands::rotate_master(&config)?,
+            Command::Keys(Keys::Rewrap) => commands::rewrap(config).await?,
             Command::Config | Command::Supervise { .. } => {}
         }
         Ok(())

@@ -13,8 +13,8 @@ diesel::table! {
 diesel::table! {
     accounts (id) {
         id -> Uuid,
-        email -> Text,
-        email_key -> Text,
+        email -> Nullable<Text>,
+        email_key -> Nullable<Text>,
         password_hash -> Nullable<Text>,
         given_name -> Text,
         family_name -> Text,
@@ -24,15 +24,25 @@ diesel::table! {
         version -> Int4,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        kind -> Text,
+        phone -> Nullable<Text>,
+        short_password -> Bool,
+        wrong_codes -> Int4,
+        created_by -> Nullable<Uuid>,
     }
 }
 
 diesel::table! {
-    activations (id) {
+    api_keys (id) {
         id -> Uuid,
         account_id -> Uuid,
+        display_name -> Text,
+        secret_hash -> Bytea,
+        scopes -> Array<Nullable<Text>>,
         expires_at -> Timestamptz,
-        used_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        created_by -> Uuid,
         created_at -> Timestamptz,
     }
 }
@@ -130,6 +140,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    challenges (id) {
+        id -> Uuid,
+        purpose -> Text,
+        account_id -> Nullable<Uuid>,
+        address -> Text,
+        tries -> Int4,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
+        answered -> Bool,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     doctor_fees (doctor_id, mode) {
         doctor_id -> Uuid,
         mode -> Text,
@@ -168,6 +192,7 @@ diesel::table! {
         version -> Int4,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        closed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -183,6 +208,8 @@ diesel::table! {
         account_id -> Nullable<Uuid>,
         patient_id -> Nullable<Uuid>,
         doctor_id -> Nullable<Uuid>,
+        actor_id -> Nullable<Uuid>,
+        stand_in -> Bool,
     }
 }
 
@@ -244,6 +271,9 @@ diesel::table! {
         version -> Int4,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        city -> Text,
+        country_code -> Text,
+        closed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -272,6 +302,14 @@ diesel::table! {
         body_text -> Text,
         printed -> Jsonb,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    recovery_codes (account_id, code_hash) {
+        account_id -> Uuid,
+        code_hash -> Bytea,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -313,6 +351,32 @@ diesel::table! {
 }
 
 diesel::table! {
+    second_factors (account_id) {
+        account_id -> Uuid,
+        sealed_secret -> Bytea,
+        confirmed_at -> Nullable<Timestamptz>,
+        last_step -> Int8,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sent_codes (key) {
+        key -> Bytea,
+        sent -> Array<Nullable<Timestamptz>>,
+        last_sent_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    sent_codes_by_country (calling_code, day) {
+        calling_code -> Int4,
+        day -> Date,
+        sent -> Int4,
+    }
+}
+
+diesel::table! {
     sessions (id) {
         id -> Uuid,
         account_id -> Uuid,
@@ -322,6 +386,9 @@ diesel::table! {
         last_used_at -> Timestamptz,
         expires_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
+        user_agent -> Text,
+        second_factor -> Bool,
+        api_key_id -> Nullable<Uuid>,
     }
 }
 
@@ -331,6 +398,20 @@ diesel::table! {
         attempts -> Array<Nullable<Timestamptz>>,
         last_attempt_at -> Timestamptz,
         blocked_until -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    sign_ins (id) {
+        id -> Uuid,
+        created_at -> Timestamptz,
+        account_id -> Nullable<Uuid>,
+        success -> Bool,
+        method -> Text,
+        client_address -> Text,
+        user_agent -> Text,
+        hidden_at -> Nullable<Timestamptz>,
+        hidden_by -> Nullable<Uuid>,
     }
 }
 
@@ -349,6 +430,16 @@ diesel::table! {
         fingerprint -> Bytea,
         answer -> Nullable<Bytea>,
         created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    stream_tickets (ticket_hash) {
+        ticket_hash -> Bytea,
+        session_id -> Uuid,
+        method -> Text,
+        expires_at -> Timestamptz,
+        used_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -389,7 +480,7 @@ diesel::table! {
 }
 
 diesel::joinable!(account_roles -> accounts (account_id));
-diesel::joinable!(activations -> accounts (account_id));
+diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(application_documents -> applications (application_id));
 diesel::joinable!(application_documents -> files (file_id));
 diesel::joinable!(applications -> accounts (account_id));
@@ -397,6 +488,7 @@ diesel::joinable!(applications -> specialties (specialty_code));
 diesel::joinable!(appointments -> doctors (doctor_id));
 diesel::joinable!(appointments -> patients (patient_id));
 diesel::joinable!(audit_chain -> audit_entries (entry_id));
+diesel::joinable!(challenges -> accounts (account_id));
 diesel::joinable!(doctor_fees -> doctors (doctor_id));
 diesel::joinable!(doctors -> accounts (id));
 diesel::joinable!(doctors -> specialties (specialty_code));
@@ -405,10 +497,14 @@ diesel::joinable!(prescription_items -> prescriptions (prescription_id));
 diesel::joinable!(prescriptions -> appointments (appointment_id));
 diesel::joinable!(prescriptions -> doctors (prescriber_id));
 diesel::joinable!(prescriptions -> patients (patient_id));
+diesel::joinable!(recovery_codes -> second_factors (account_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(schedule_rules -> schedules (doctor_id));
 diesel::joinable!(schedules -> doctors (doctor_id));
+diesel::joinable!(second_factors -> accounts (account_id));
 diesel::joinable!(sessions -> accounts (account_id));
+diesel::joinable!(sessions -> api_keys (api_key_id));
+diesel::joinable!(stream_tickets -> sessions (session_id));
 diesel::joinable!(visit_notes -> appointments (appointment_id));
 diesel::joinable!(visit_notes -> doctors (doctor_id));
 diesel::joinable!(visit_notes -> patients (patient_id));
@@ -416,12 +512,13 @@ diesel::joinable!(visit_notes -> patients (patient_id));
 diesel::allow_tables_to_appear_in_same_query!(
     account_roles,
     accounts,
-    activations,
+    api_keys,
     application_documents,
     applications,
     appointments,
     audit_chain,
     audit_entries,
+    challenges,
     doctor_fees,
     doctor_words,
     doctors,
@@ -433,13 +530,19 @@ diesel::allow_tables_to_appear_in_same_query!(
     patients,
     prescription_items,
     prescriptions,
+    recovery_codes,
     refresh_tokens,
     schedule_rules,
     schedules,
+    second_factors,
+    sent_codes,
+    sent_codes_by_country,
     sessions,
     sign_in_failures,
+    sign_ins,
     specialties,
     stored_answers,
+    stream_tickets,
     unclaimed_objects,
     uploads,
     visit_notes,

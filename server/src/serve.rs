@@ -1,12 +1,11 @@
 //! The one port: layers in order, one line per room, graceful stop.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -27,6 +26,7 @@ use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
 use clinicd_proto::files::v1::file_service_server::FileServiceServer;
 use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
 use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
+use clinicd_proto::identity::v1::service_account_service_server::ServiceAccountServiceServer;
 use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
 use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
@@ -38,8 +38,8 @@ use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
 
 use crate::app::App;
 use crate::kernel::access::layer::AccessLayer;
-use crate::kernel::access::rules::Rules;
-use crate::kernel::access::{SessionLookup, Sessions};
+use crate::kernel::access::rates::Rates;
+use crate::kernel::access::{SessionTable, Sessions};
 use crate::kernel::transport::gates::Gates;
 use crate::kernel::transport::listener::{self, Port};
 use crate::kernel::transport::tls::{self, TlsError};
@@ -62,6 +62,8 @@ const CLINICAL_ANSWER_LIMIT: usize = 18 * 1024 * 1024;
 /// How long work outside of calls may take to end after the last connection.
 const WORK_ENDS: Duration = Duration::from_secs(2);
 
+/// How long the published keys may be kept: half as long as a new one is shown before it signs.
+const JWKS_CACHE: &str = "public, max-age=300";
 /// How long after the order to stop the health can still be asked.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -79,9 +81,6 @@ pub enum ServeError {
     /// The TLS settings are of no use.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// A method lacks its rule.
-    #[error(transparent)]
-    Rules(#[from] crate::kernel::access::rules::RuleError),
     /// The descriptors are not fit for reflection.
     #[error(transparent)]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -113,16 +112,16 @@ impl Running {
 pub async fn start(
     app: App,
     database_url: &str,
-    lookup: SessionLookup,
+    sessions: SessionTable,
 ) -> Result<Running, ServeError> {
-    let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET)?);
     let address = app.config.listen;
     let listener =
         TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })?;
     let address = listener.local_addr().map_err(|source| ServeError::Bind { address, source })?;
-    let sessions = Sessions::new(lookup);
+    let sessions = Sessions::new(sessions);
     let gates = Gates::new(&app.config);
-    let gate = AccessLayer { app: app.clone(), rules, sessions: sessions.clone(), gates };
+    let rates = Rates::new(&app.config.limits);
+    let gate = AccessLayer { app: app.clone(), sessions: sessions.clone(), gates, rates };
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = rooms(&app, sessions).add_service(health_service);
     let routes = reflection(&app, routes)?;
@@ -189,13 +188,13 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
-    let auth = AuthServiceServer::new(identity::Auth::new(app.clone()));
     let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
     Routes::default()
-        .add_service(limited!(auth, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(AuthServiceServer, identity::Service))
         .add_service(service!(AccountServiceServer, identity::Service))
         .add_service(service!(UserAdminServiceServer, identity::Service))
         .add_service(service!(StaffServiceServer, identity::Service))
+        .add_service(service!(ServiceAccountServiceServer, identity::Service))
         .add_service(limited!(files, UPLOAD_LIMIT, ANSWER_LIMIT))
         .add_service(service!(OnboardingServiceServer, onboarding::Service))
         .add_service(service!(ModerationServiceServer, onboarding::Service))
@@ -289,6 +288,6 @@ async fn ready(State(app): State<App>) -> Response {
 
 /// Public keys with which partners verify access tokens.
 async fn jwks(State(app): State<App>) -> Response {
-    let json = HeaderValue::from_static("application/json");
-    ([(CONTENT_TYPE, json)], app.tokens.jwks().to_string()).into_response()
+    let headers = [(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, JWKS_CACHE)];
+    (headers, app.tokens.jwks().to_string()).into_response()
 }

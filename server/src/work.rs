@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
 use crate::kernel::events::Subscriber;
@@ -18,6 +19,8 @@ use crate::{appointments, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
+/// How often the key folder is looked at for signing keys.
+const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Every kind of job.
 fn kinds() -> Arc<[Kind]> {
@@ -29,10 +32,30 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<identity::SendAccountExists>(),
         Kind::of::<identity::SendWelcome>(),
         Kind::of::<identity::SendAdminGranted>(),
+        Kind::of::<identity::SendFactorAdded>(),
+        Kind::of::<identity::SendFactorRemoved>(),
+        Kind::of::<identity::SendCodesReplaced>(),
         Kind::of::<identity::SweepFailures>(),
+        Kind::of::<identity::SendAdminRevoked>(),
+        Kind::of::<identity::SendAccountBlocked>(),
+        Kind::of::<identity::SendAccountUnblocked>(),
+        Kind::of::<identity::SendProfileChanged>(),
+        Kind::of::<identity::SendNewDevice>(),
+        Kind::of::<identity::SendSessionStolen>(),
+        Kind::of::<identity::SendDoctorBlocked>(),
+        Kind::of::<identity::SendDoctorUnblocked>(),
+        Kind::of::<identity::SendClosed>(),
+        Kind::of::<identity::SendPasswordChanged>(),
+        Kind::of::<contacts::SendCode>(),
+        Kind::of::<contacts::TellNumberExists>(),
+        Kind::of::<contacts::SendRecovery>(),
+        Kind::of::<contacts::SendEmailChange>(),
+        Kind::of::<contacts::TellContactChanged>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::MailStatus>(),
         Kind::of::<onboarding::TextStatus>(),
+        Kind::of::<onboarding::ForgetApplicant>(),
+        Kind::of::<onboarding::EndApproved>(),
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
@@ -46,6 +69,19 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
     vec![
         ("account.activated", identity::SendWelcome::on),
         ("account.admin_granted", identity::SendAdminGranted::on),
+        ("account.admin_revoked", identity::SendAdminRevoked::on),
+        ("account.blocked", identity::SendAccountBlocked::on),
+        ("account.unblocked", identity::SendAccountUnblocked::on),
+        ("session.new_device", identity::SendNewDevice::on),
+        ("session.refresh_reused", identity::SendSessionStolen::on),
+        ("doctor.blocked_for_booking", identity::SendDoctorBlocked::on),
+        ("doctor.opened_for_booking", identity::SendDoctorUnblocked::on),
+        ("account.deleted", onboarding::ForgetApplicant::on),
+        ("account.staff_removed", onboarding::EndApproved::on),
+        ("account.second_factor_added", identity::SendFactorAdded::on),
+        ("account.second_factor_removed", identity::SendFactorRemoved::on),
+        ("account.recovery_codes_replaced", identity::SendCodesReplaced::on),
+        ("account.password_changed", identity::SendPasswordChanged::on),
         ("application.submitted", onboarding::MailStatus::on),
         ("application.submitted", onboarding::TextStatus::on),
         ("application.changes_requested", onboarding::MailStatus::on),
@@ -81,7 +117,7 @@ pub fn worker(app: &App) -> Worker {
 }
 
 /// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
-/// must), seals the audit chain, follows the database's clock and measures; and, unless the setting
+/// must), seals the audit chain, follows the database's clock and the signing keys, and measures; and, unless the setting
 /// `worker` says no, it runs jobs and schedules.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
@@ -92,6 +128,7 @@ pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTra
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));
     tasks.spawn(follow_clock(app.clone(), stop.clone()));
+    tasks.spawn(follow_signing_keys(app.clone(), stop.clone()));
     tasks.spawn(telemetry::sample(app.clone(), stop.clone()));
     tasks.close();
     tasks
@@ -105,6 +142,18 @@ async fn follow_clock(app: App, stop: CancellationToken) {
         }
         if let Err(error) = app.follow_database_clock().await {
             tracing::warn!(error = %error, "the database's clock was not read");
+        }
+    }
+}
+
+async fn follow_signing_keys(app: App, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KEYS_PERIOD) => {}
+        }
+        if let Err(error) = app.follow_signing_keys().await {
+            tracing::warn!(error = %error, "the signing keys were not read; going on with the old ones");
         }
     }
 }

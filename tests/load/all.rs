@@ -48,9 +48,15 @@ const SCENARIOS: [Scenario; 17] = [
 ];
 /// The clients are few accounts that do a lot, so they may; and the jobs of bookings (their mails) are
 /// left to a worker, as the floor knows none.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 9] = [
     ("CLINICD_LIMITS__CALLS_PER_ACCOUNT", "10000"),
     ("CLINICD_LIMITS__STREAMS_PER_ACCOUNT", "12000"),
+    ("CLINICD_LIMITS__SIGN_IN_PER_MINUTE", "0"),
+    ("CLINICD_LIMITS__PUBLIC_READS_PER_MINUTE", "0"),
+    ("CLINICD_LIMITS__UNAUTHENTICATED_PER_MINUTE", "0"),
+    ("CLINICD_LIMITS__READS_PER_MINUTE", "0"),
+    ("CLINICD_LIMITS__CHANGES_PER_MINUTE", "0"),
+    ("CLINICD_LIMITS__MEDICAL_PER_MINUTE", "0"),
     ("CLINICD_WORKER", "false"),
 ];
 /// Those that are measured with more appointments too.
@@ -162,15 +168,36 @@ fn medians(reports: Vec<Report>) -> Vec<Report> {
     order.into_iter().filter_map(median).collect()
 }
 
+impl Options {
+    /// A clinic with these patients and little else.
+    #[must_use]
+    pub fn small(patients: usize) -> Self {
+        Self {
+            full: false,
+            rounds: None,
+            seconds: None,
+            doctors: 10,
+            patients,
+            appointments: 100,
+            streams: 0,
+            only: Vec::new(),
+            dir: None,
+            json: None,
+        }
+    }
+}
+
 /// Where a server of ours has its data.
-struct Place {
+pub struct Place {
     dir: PathBuf,
     program: PathBuf,
+    /// Beside those of every server.
+    setting: Option<(&'static str, &'static str)>,
 }
 
 impl Place {
     /// An empty one.
-    fn fresh(options: &Options, name: &str) -> Result<Self> {
+    pub fn fresh(options: &Options, name: &str) -> Result<Self> {
         let this = std::env::current_exe()?;
         let programs = this.parent().ok_or("a program lies in a folder")?;
         let program = programs.join("clinicd");
@@ -183,7 +210,13 @@ impl Place {
             std::fs::remove_dir_all(&dir)?;
         }
         std::fs::create_dir_all(&dir)?;
-        Ok(Self { dir: dir.canonicalize()?, program })
+        Ok(Self { dir: dir.canonicalize()?, program, setting: None })
+    }
+
+    /// With one more setting for its server.
+    #[must_use]
+    pub fn with(self, setting: (&'static str, &'static str)) -> Self {
+        Self { setting: Some(setting), ..self }
     }
 
     /// Starts the server with its embedded database; how long that took.
@@ -192,7 +225,7 @@ impl Place {
         let log = std::fs::File::options().create(true).append(true).open(path)?;
         let mut command = Command::new(&self.program);
         command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&self.dir);
-        command.env_remove("DATABASE_URL").envs(SETTINGS).stderr(log);
+        command.env_remove("DATABASE_URL").envs(SETTINGS).envs(self.setting).stderr(log);
         Server::start(command).await
     }
 
@@ -207,13 +240,15 @@ impl Place {
 }
 
 /// A server with its database.
-struct Clinic<'a> {
+pub struct Clinic<'a> {
     options: &'a Options,
     place: &'a Place,
-    server: Server,
+    /// The server.
+    pub server: Server,
     /// Keeps the database running.
     cluster: Cluster,
-    database: Client,
+    /// A connection to the database.
+    pub database: Client,
     url: String,
     postgres: Option<u32>,
     /// How many times the appointments of the options there are.
@@ -221,7 +256,8 @@ struct Clinic<'a> {
 }
 
 impl<'a> Clinic<'a> {
-    async fn open(place: &'a Place, options: &'a Options, times: usize) -> Result<Self> {
+    /// Starts it.
+    pub async fn open(place: &'a Place, options: &'a Options, times: usize) -> Result<Self> {
         let (server, _) = place.start().await?;
         let cluster = place.cluster().await?;
         let url = cluster.url(DATABASE.0, DATABASE.1);
@@ -230,7 +266,8 @@ impl<'a> Clinic<'a> {
         Ok(Self { options, place, server, cluster, database, url, postgres, times })
     }
 
-    async fn seed(&self) -> Result<()> {
+    /// Fills its database.
+    pub async fn seed(&self) -> Result<()> {
         let counts = seed::seed(&seed::Options {
             doctors: self.options.doctors,
             patients: self.options.patients,
@@ -305,7 +342,7 @@ impl<'a> Clinic<'a> {
     }
 
     /// Stops the server and deletes its data.
-    async fn close(self) -> Result<()> {
+    pub async fn close(self) -> Result<()> {
         self.server.stop().await?;
         drop((self.database, self.cluster));
         // The database stops a moment after its last user has gone.

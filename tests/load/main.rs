@@ -4,6 +4,7 @@
 mod all;
 mod database;
 mod drive;
+mod enumerate;
 mod floor;
 mod names;
 mod people;
@@ -15,6 +16,7 @@ mod run;
 mod searches;
 mod seed;
 mod server;
+mod storm;
 mod usage;
 mod verdict;
 mod watch;
@@ -71,6 +73,10 @@ enum Command {
     /// The bare tonic server that `floor` starts.
     #[command(hide = true)]
     FloorServer,
+    /// Let everybody sign in at once, and look at health and memory.
+    Storm(storm::Options),
+    /// Compare answers and times of known and unknown accounts.
+    Enumerate(enumerate::Options),
     /// Do everything, with a server and a database of its own, and compare with the goals.
     All(all::Options),
 }
@@ -85,6 +91,8 @@ fn main() -> ExitCode {
                 Command::Run(options) => run::command(options).await,
                 Command::Floor(options) => floor::command(options).await,
                 Command::FloorServer => floor::serve().await,
+                Command::Storm(options) => storm::command(options).await,
+                Command::Enumerate(options) => enumerate::command(options).await,
                 Command::All(options) => all::command(options).await,
             }
         })

@@ -212,6 +212,15 @@ impl TestDatabase {
         self.try_sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
+    /// Runs statements without their rows.
+    pub async fn batch(&self, sql: &str) {
+        connect(&self.url)
+            .await
+            .batch_execute(sql)
+            .await
+            .unwrap_or_else(|error| panic!("{error:?}"));
+    }
+
     /// Runs SQL that may fail.
     ///
     /// # Errors

@@ -56,8 +56,15 @@ impl World {
         let person = self
             .registered(&format!("meera{number}@example.org"), "Meera", &format!("Iyer {number}"))
             .await;
+        self.apply(&person).await;
+        person
+    }
+
+    /// Starts an application of this person, and completes it.
+    pub async fn apply(&self, person: &Person) {
+        let number = self.next_number();
         person.client.send(StartApplicationRequest::default()).await.unwrap();
-        for step in steps(&person, number) {
+        for step in steps(person, number) {
             let step = Some(step);
             let request = SaveApplicationStepRequest { step, ..Default::default() };
             person.client.send(request).await.unwrap();
@@ -72,7 +79,6 @@ impl World {
             let request = AttachDocumentRequest { kind, file_id, ..Default::default() };
             person.client.send(request).await.unwrap();
         }
-        person
     }
 
     /// Hands an application in.

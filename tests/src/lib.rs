@@ -29,6 +29,7 @@ pub mod mail;
 pub mod own_cluster;
 pub mod people;
 pub mod process;
+pub mod sms;
 pub mod tap;
 pub mod wire;
 pub mod world;

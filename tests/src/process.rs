@@ -9,6 +9,9 @@ use clinicd_sdk::Client;
 use crate::cluster::program;
 use crate::world::World;
 
+/// What callers may do any number of times.
+const RATES: [&str; 5] = ["SIGN_IN", "PUBLIC_READS", "READS", "CHANGES", "MEDICAL"];
+
 /// A process, killed in the end.
 #[derive(Debug)]
 pub struct Process {
@@ -43,6 +46,7 @@ impl Process {
             .env("CLINICD_PASSWORDS__ITERATIONS", config.passwords.iterations.to_string())
             .env("CLINICD_LIMITS__WORK_WAIT_MILLIS", config.limits.work_wait_millis.to_string())
             .env("CLINICD_LIMITS__CALLS_PER_ACCOUNT", config.limits.calls_per_account.to_string())
+            .envs(RATES.map(|name| (format!("CLINICD_LIMITS__{name}_PER_MINUTE"), "0")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
         change(&mut command);

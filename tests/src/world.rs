@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clinicd_sdk::Client;
 use clinicd_server::app::App;
-use clinicd_server::config::Config;
+use clinicd_server::config::{Config, SessionSettings};
 use clinicd_server::identity;
 use clinicd_server::identity::passwords::PasswordParams;
 use clinicd_server::kernel::data_dir::DataDir;
@@ -39,6 +39,16 @@ fn patient() -> Limits {
         calls_per_account: 1_000,
         streams_per_account: 1_000,
         ..Limits::default()
+    }
+    .without_rates()
+}
+
+/// Sessions that outlive the jumps of a test's clock.
+fn lasting() -> SessionSettings {
+    SessionSettings {
+        staff_idle_minutes: 60 * 24 * 365,
+        staff_hours: 24 * 365,
+        ..Default::default()
     }
 }
 
@@ -118,6 +128,7 @@ impl World {
             database_connections: CONNECTIONS,
             passwords: CHEAP,
             limits: patient(),
+            sessions: lasting(),
             ..Config::default()
         };
         change(&mut config);
@@ -197,6 +208,12 @@ impl World {
         self.database().sql(sql).await
     }
 
+    /// Runs statements as the owner of the tables, all or none, without their rows.
+    pub async fn batch(&self, sql: &str) {
+        let begun = format!("BEGIN; {sql} COMMIT");
+        self.database().batch(&begun).await;
+    }
+
     /// Runs SQL as the server's own role; fails where the server may not.
     ///
     /// # Errors
@@ -220,10 +237,15 @@ impl World {
         self.people.fetch_add(1, Ordering::Relaxed) + 1
     }
 
+    /// The data directories of all servers.
+    pub(crate) fn data_dirs(&self) -> Vec<PathBuf> {
+        self.data_dirs.lock().unwrap().clone()
+    }
+
     /// The mails to an address that were sent up to now, oldest first.
     #[must_use]
     pub fn mails_to(&self, address: &str) -> Vec<Mail> {
-        let data_dirs = self.data_dirs.lock().unwrap().clone();
+        let data_dirs = self.data_dirs();
         let mails = data_dirs.iter().flat_map(|dir| mail::read_all(dir));
         mails.filter(|mail| mail.to.eq_ignore_ascii_case(address)).collect()
     }
@@ -300,7 +322,7 @@ fn folder_of(database: &TestDatabase) -> PathBuf {
 
 async fn serve(config: Config, database_url: &str) -> (App, Running) {
     let app = App::open(config, database_url, work::subscriptions()).await.unwrap();
-    let running = serve::start(app.clone(), database_url, identity::session_facts).await;
+    let running = serve::start(app.clone(), database_url, identity::SESSIONS).await;
     (app, running.unwrap_or_else(|error| panic!("{error}")))
 }
 

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clinicd_proto::identity::v1::{SignInRequest, SignOutRequest, TokenPair};
+use clinicd_proto::identity::v1::{
+    CompleteSecondFactorRequest, ExchangeApiKeyRequest, SecondFactorChallenge, SignInRequest,
+    SignOutRequest, TokenPair, VerifyOtpRequest,
+};
 use http::HeaderValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
@@ -60,6 +63,10 @@ impl Client {
 
     /// Signs in with e-mail address and password: a client that acts for that account. Its tokens
     /// renew themselves.
+    ///
+    /// # Errors
+    /// [`Error::SecondFactor`] when the account has a second factor: go on with
+    /// [`complete_second_factor`](Self::complete_second_factor).
     pub async fn sign_in(&self, email: &str, password: &str) -> Result<Self> {
         self.sign_in_with(SignInRequest {
             email: email.to_owned(),
@@ -69,10 +76,55 @@ impl Client {
         .await
     }
 
-    /// Signs in; the request also names the device.
+    /// Signs in, also by phone number; the request also names the device.
     pub async fn sign_in_with(&self, request: SignInRequest) -> Result<Self> {
         let answer = self.signed_out().send(request).await?;
-        self.with_tokens(answer.account_id, answer.tokens.unwrap_or_default())
+        self.admitted(answer.account_id, answer.tokens, answer.second_factor)
+    }
+
+    /// Signs in with a code that was sent to a phone (`AuthService.SendOtp`).
+    pub async fn verify_otp(&self, request: VerifyOtpRequest) -> Result<Self> {
+        let answer = self.signed_out().send(request).await?;
+        self.admitted(answer.account_id, answer.tokens, answer.second_factor)
+    }
+
+    /// Ends a sign-in that asked for a second factor, with a code of the authenticator app or a
+    /// recovery code.
+    pub async fn complete_second_factor(
+        &self,
+        challenge: &SecondFactorChallenge,
+        code: &str,
+    ) -> Result<Self> {
+        let request = CompleteSecondFactorRequest {
+            challenge_token: challenge.challenge_token.clone(),
+            code: code.to_owned(),
+            ..CompleteSecondFactorRequest::default()
+        };
+        let answer = self.signed_out().send(request).await?;
+        self.admitted(answer.account_id, answer.tokens, None)
+    }
+
+    /// A client that acts for the service account of an API key, within the key's scopes. It
+    /// exchanges the key anew whenever its token ends.
+    pub async fn with_api_key(&self, api_key: &str) -> Result<Self> {
+        let anonymous = self.signed_out();
+        let request = ExchangeApiKeyRequest { api_key: api_key.to_owned(), ..Default::default() };
+        let answer = anonymous.send(request).await?;
+        let session = Session::of_api_key(api_key.to_owned(), answer)?;
+        Ok(Self { session: Some(Arc::new(session)), ..anonymous })
+    }
+
+    fn admitted(
+        &self,
+        account_id: String,
+        tokens: Option<TokenPair>,
+        second_factor: Option<SecondFactorChallenge>,
+    ) -> Result<Self> {
+        match (tokens, second_factor) {
+            (Some(tokens), _) => self.with_tokens(account_id, tokens),
+            (None, Some(challenge)) => Err(Error::SecondFactor(challenge)),
+            (None, None) => Err(Error::NotActivated),
+        }
     }
 
     /// Goes on with a session whose tokens were kept; see [`tokens`](Self::tokens).

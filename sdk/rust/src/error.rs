@@ -5,6 +5,7 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use clinicd_proto::error::v1::ErrorReason;
+use clinicd_proto::identity::v1::SecondFactorChallenge;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -30,6 +31,13 @@ pub enum Error {
     /// The session is over (ended, blocked, or too long unused): sign in again.
     #[error("the session has ended: {0}")]
     SessionEnded(Box<ApiError>),
+    /// The sign-in waits for its second factor: ask the person for a code, and go on with
+    /// [`Client::complete_second_factor`](crate::Client::complete_second_factor).
+    #[error("the sign-in waits for a second factor")]
+    SecondFactor(SecondFactorChallenge),
+    /// The phone number was confirmed, but the account waits for its mailed activation link.
+    #[error("the account waits for its activation link")]
+    NotActivated,
     /// The client was not set up right: a URL or a header value that cannot be used.
     #[error("{0}")]
     Setup(String),

@@ -3,7 +3,9 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use clinicd_proto::identity::v1::{RefreshTokenRequest, TokenPair};
+use clinicd_proto::identity::v1::{
+    ExchangeApiKeyRequest, ExchangeApiKeyResponse, RefreshTokenRequest, TokenPair,
+};
 use http::HeaderValue;
 use tonic::Code;
 use uuid::Uuid;
@@ -53,6 +55,8 @@ fn life_left(pair: &TokenPair) -> Duration {
 /// A session. Shared by the clones of a client.
 pub(crate) struct Session {
     pub(crate) account_id: String,
+    /// What new tokens are fetched with, when it is not the refresh token.
+    api_key: Option<String>,
     current: RwLock<Arc<Tokens>>,
     /// Held by whoever exchanges the tokens.
     exchanging: tokio::sync::Mutex<()>,
@@ -61,7 +65,13 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(account_id: String, pair: TokenPair) -> Result<Self> {
         let current = RwLock::new(Arc::new(Tokens::new(pair)?));
-        Ok(Self { account_id, current, exchanging: tokio::sync::Mutex::new(()) })
+        Ok(Self { account_id, api_key: None, current, exchanging: tokio::sync::Mutex::new(()) })
+    }
+
+    /// A session of a service account.
+    pub(crate) fn of_api_key(api_key: String, answer: ExchangeApiKeyResponse) -> Result<Self> {
+        let session = Self::new(answer.account_id.clone(), pair(answer))?;
+        Ok(Self { api_key: Some(api_key), ..session })
     }
 
     pub(crate) fn current(&self) -> Arc<Tokens> {
@@ -92,18 +102,34 @@ impl Session {
         if !Arc::ptr_eq(&current, stale) {
             return Ok(current);
         }
-        let request = RefreshTokenRequest {
-            request_id: stale.exchange.to_string(),
-            refresh_token: stale.pair.refresh_token.clone(),
-        };
-        // Boxed, because calls renew tokens and renewing is a call.
-        let answer = Box::pin(anonymous.send(request)).await.map_err(|error| match error {
+        let fetched = self.fetch(anonymous, stale).await.map_err(|error| match error {
             Error::Api(error) if error.code == Code::Unauthenticated => Error::SessionEnded(error),
             error => error,
         })?;
-        let fresh = Arc::new(Tokens::new(answer.tokens.unwrap_or_default())?);
+        let fresh = Arc::new(Tokens::new(fetched)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&fresh);
         Ok(fresh)
+    }
+
+    /// New tokens from the server. Boxed, because calls renew tokens and renewing is a call.
+    async fn fetch(&self, anonymous: &Client, stale: &Tokens) -> Result<TokenPair> {
+        let request_id = stale.exchange.to_string();
+        if let Some(api_key) = &self.api_key {
+            let request = ExchangeApiKeyRequest { request_id, api_key: api_key.clone() };
+            return Ok(pair(Box::pin(anonymous.send(request)).await?));
+        }
+        let refresh_token = stale.pair.refresh_token.clone();
+        let request = RefreshTokenRequest { request_id, refresh_token };
+        Ok(Box::pin(anonymous.send(request)).await?.tokens.unwrap_or_default())
+    }
+}
+
+/// The tokens of a program, which has no refresh token.
+fn pair(answer: ExchangeApiKeyResponse) -> TokenPair {
+    TokenPair {
+        access_token: answer.access_token,
+        access_token_expire_time: answer.expire_time,
+        ..TokenPair::default()
     }
 }
 

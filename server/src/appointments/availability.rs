@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use diesel::sql_types::Bool;
+use diesel_async::RunQueryDsl;
 use jiff::civil::Date;
 
 use clinicd_proto::appointments::v1 as pb;
@@ -13,7 +15,13 @@ use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::kinds::{ConsultationMode, Day, DoctorId, Time};
-use crate::profiles;
+use crate::{profiles, statement};
+
+statement! {
+    /// Whether nobody can sign in as this doctor, because the account is blocked or not opened yet.
+    IsKeptOut { doctor: DoctorId } -> Bool,
+    "SELECT EXISTS (SELECT FROM accounts WHERE id = $1 AND state <> 'active')";
+}
 
 /// The free slots of a doctor on some days.
 pub(super) async fn list_slots(
@@ -113,7 +121,11 @@ fn next_free(
 async fn takes_bookings(conn: &mut Conn, id: DoctorId, mode: ConsultationMode) -> Result<bool> {
     let doctor = profiles::doctor(conn, id).await?.ok_or_else(|| Error::not_found("doctor"))?;
     let offered = doctor.fees.iter().any(|(offered, ..)| *offered == mode);
-    Ok(doctor.available_for_booking && offered)
+    if !(doctor.available_for_booking && offered) {
+        return Ok(false);
+    }
+    let kept_out: bool = IsKeptOut { doctor: id }.get_result(conn).await?;
+    Ok(!kept_out)
 }
 
 fn mode(value: i32) -> Result<ConsultationMode> {

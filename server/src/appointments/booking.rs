@@ -143,6 +143,7 @@ fn decide(
         doctor: wish.doctor,
         doctor_version: doctor.version,
         schedule_version: plan.version,
+        patient: wish.patient,
     };
     Ok((row, Basis { slot, unchanged }))
 }

@@ -13,8 +13,9 @@ use crate::kernel::kinds::{AccountId, ConsultationMode, DoctorId, PatientId, Tim
 use crate::statement;
 
 statement! {
-    /// The patient, the doctor, the fee for the mode, and the schedule with those rules that offer
-    /// the mode on the weekday of that start. What does not exist is null.
+    /// The patient, whose record is open, the doctor, who takes no bookings while the account is
+    /// blocked, the fee for the mode, and the schedule with those rules that offer the mode on the
+    /// weekday of that start. What does not exist is null.
     FindFacts { patient: PatientId, doctor: DoctorId, mode: ConsultationMode, start: Time } -> (
         (Nullable<Uuid>, Nullable<Text>, Nullable<Text>),
         (Nullable<Bool>, Nullable<Integer>, Nullable<Text>, Nullable<Text>),
@@ -22,14 +23,15 @@ statement! {
         (Nullable<Text>, Nullable<Integer>, Nullable<Integer>, Nullable<Integer>, Jsonb),
     ),
     "SELECT p.account_id, p.given_name, p.family_name, \
-        d.available_for_booking, d.version, d.given_name, d.family_name, \
+        d.available_for_booking AND NOT EXISTS \
+            (SELECT FROM accounts WHERE accounts.id = d.id AND state <> 'active'), d.version, d.given_name, d.family_name, \
         f.currency_code, f.minor_units, \
         s.time_zone, s.version, s.lead_minutes, s.horizon_days, \
         (SELECT coalesce(jsonb_agg(r), '[]') FROM schedule_rules r \
          WHERE r.doctor_id = s.doctor_id AND $3 = ANY (r.modes) \
            AND r.weekday = extract(isodow FROM $4 AT TIME ZONE s.time_zone)) \
      FROM (SELECT) AS one \
-     LEFT JOIN patients p ON p.id = $1 \
+     LEFT JOIN patients p ON p.id = $1 AND p.closed_at IS NULL \
      LEFT JOIN doctors d ON d.id = $2 \
      LEFT JOIN doctor_fees f ON f.doctor_id = d.id AND f.mode = $3 \
      LEFT JOIN schedules s ON s.doctor_id = d.id";

@@ -17,6 +17,7 @@ mod cancelling;
 mod facts;
 pub mod jobs;
 mod listing;
+mod live;
 mod query;
 mod rows;
 mod rules;
@@ -27,6 +28,7 @@ mod weekly_rules;
 
 use std::collections::HashMap;
 
+pub use live::{require_none_live, require_none_live_of_doctor};
 pub use service::Service;
 
 use crate::app::App;

@@ -184,11 +184,34 @@ statement! {
         created_at, updated_at) \
      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, $11, $12, $13, $14, $14 FROM turn";
 
-    /// Doctor and schedule, if they are as they were read; they stay so until the booking is
-    /// committed.
-    Unchanged { doctor: DoctorId, doctor_version: i32, schedule_version: i32 },
-    "SELECT FROM doctors d JOIN schedules s ON s.doctor_id = d.id \
-     WHERE d.id = $1 AND d.version = $2 AND s.version = $3 FOR SHARE";
+    /// Doctor and schedule, if they are as they were read, and the patient, if the record is open;
+    /// they stay so until the booking is committed.
+    Unchanged { doctor: DoctorId, doctor_version: i32, schedule_version: i32, patient: PatientId },
+    "SELECT FROM doctors d JOIN schedules s ON s.doctor_id = d.id, patients p \
+     WHERE d.id = $1 AND d.version = $2 AND s.version = $3 \
+       AND p.id = $4 AND p.closed_at IS NULL FOR SHARE";
+
+    /// The live visits of the patients of an account, and of its doctor, the next ones first: id,
+    /// whether it is the doctor's, and how many there are.
+    LiveOf { account: AccountId, limit: i64, since: Time }
+        -> (sql_types::Uuid, sql_types::Bool, sql_types::BigInt),
+    "SELECT id, as_doctor, count(*) OVER () FROM ( \
+        SELECT id, true AS as_doctor, starts_at FROM appointments \
+        WHERE doctor_id = $1 AND state IN ('booked', 'in_consultation') \
+          AND (state = 'in_consultation' OR ends_at > $3) \
+        UNION ALL \
+        SELECT a.id, false, a.starts_at FROM patients p JOIN appointments a ON a.patient_id = p.id \
+        WHERE p.account_id = $1 AND a.state IN ('booked', 'in_consultation') \
+          AND (a.state = 'in_consultation' OR a.ends_at > $3)) live \
+     ORDER BY starts_at, id LIMIT $2";
+
+    /// The same of a doctor alone.
+    LiveOfDoctor { doctor: DoctorId, limit: i64, since: Time }
+        -> (sql_types::Uuid, sql_types::Bool, sql_types::BigInt),
+    "SELECT a.id, true, count(*) OVER () FROM appointments a \
+     WHERE a.state IN ('booked', 'in_consultation') AND a.doctor_id = $1 \
+       AND (a.state = 'in_consultation' OR a.ends_at > $3) \
+     ORDER BY a.starts_at, a.id LIMIT $2";
 
     /// Takes a step, unless the appointment changed since it was read.
     TakeStep { id: AppointmentId, version: i32, state: AppointmentState, reason: String, now: Time },

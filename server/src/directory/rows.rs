@@ -72,7 +72,8 @@ statement! {
     concat!(
         "SELECT ", public_columns!(), " FROM doctors d \
          JOIN specialties s ON s.code = d.specialty_code \
-         JOIN accounts a ON a.id = d.id AND a.state = 'active' WHERE d.id = $1"
+         JOIN accounts a ON a.id = d.id AND a.state = 'active' \
+         WHERE d.id = $1 AND d.closed_at IS NULL"
     );
 
     /// How alike a word and a text must be, for [`LikeWords`] on this connection.

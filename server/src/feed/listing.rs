@@ -23,7 +23,7 @@ pub(super) async fn list(
     request: pb::ListEventsRequest,
 ) -> Result<pb::ListEventsResponse> {
     let signed_in = caller.signed_in()?;
-    let viewer = rules::viewer(signed_in.account, &signed_in.roles);
+    let viewer = rules::viewer(signed_in.account, &signed_in.roles, signed_in.scopes.as_deref());
     let kinds = rules::kinds(&request.kinds)?;
     let max = match request.max_events {
         ..=0 => DEFAULT_EVENTS,

@@ -4,7 +4,7 @@ use clinicd_proto::feed::v1 as pb;
 
 use crate::kernel::error::{Error, Result};
 use crate::kernel::events::{FeedRow, ResourceKind, Viewer};
-use crate::kernel::kinds::{AccountId, Role};
+use crate::kernel::kinds::{AccountId, Role, Scope};
 
 /// What the front desk sees of everyone.
 const OPERATOR: [ResourceKind; 4] = [
@@ -16,8 +16,9 @@ const OPERATOR: [ResourceKind; 4] = [
 /// What a pharmacist sees of everyone.
 const PHARMACIST: [ResourceKind; 1] = [ResourceKind::Prescription];
 
-/// The account in the union of its roles. Events carry no content, so admins see all.
-pub(super) fn viewer(account: AccountId, roles: &[Role]) -> Viewer {
+/// The account in the union of its roles. Events carry no content, so admins see all, and programs
+/// whose key has the scope.
+pub(super) fn viewer(account: AccountId, roles: &[Role], scopes: Option<&[Scope]>) -> Viewer {
     let mut staff = Vec::new();
     if roles.contains(&Role::Operator) {
         staff.extend(OPERATOR);
@@ -29,7 +30,9 @@ pub(super) fn viewer(account: AccountId, roles: &[Role]) -> Viewer {
         account,
         doctor: roles.contains(&Role::Doctor),
         staff,
-        everything: roles.contains(&Role::Admin) || roles.contains(&Role::Superuser),
+        everything: roles.contains(&Role::Admin)
+            || roles.contains(&Role::Superuser)
+            || scopes.is_some_and(|scopes| scopes.contains(&Scope::FeedRead)),
     }
 }
 
@@ -48,6 +51,8 @@ impl From<FeedRow> for pb::Event {
             resource_kind: row.kind.into(),
             resource_id: row.resource.to_string(),
             r#type: row.event_type,
+            actor_id: row.actor.map(|actor| actor.to_string()).unwrap_or_default(),
+            stand_in: row.stand_in,
         }
     }
 }
@@ -60,13 +65,15 @@ mod tests {
     #[test]
     fn roles_add_up() {
         let account = AccountId(Uuid::from_u128(1));
-        let patient = viewer(account, &[Role::Patient]);
+        let patient = viewer(account, &[Role::Patient], None);
         assert_eq!(patient, Viewer { account, doctor: false, staff: vec![], everything: false });
-        let both = viewer(account, &[Role::Doctor, Role::Operator, Role::Pharmacist]);
+        let both = viewer(account, &[Role::Doctor, Role::Operator, Role::Pharmacist], None);
         assert!(both.doctor && !both.everything);
         assert_eq!(both.staff.len(), 5);
         assert!(!both.staff.contains(&ResourceKind::VisitNote));
-        assert!(viewer(account, &[Role::Admin]).everything);
-        assert!(viewer(account, &[Role::Superuser]).everything);
+        assert!(viewer(account, &[Role::Admin], None).everything);
+        assert!(viewer(account, &[Role::Superuser], None).everything);
+        assert!(viewer(account, &[], Some(&[Scope::FeedRead])).everything);
+        assert!(!viewer(account, &[], Some(&[])).everything);
     }
 }

@@ -131,14 +131,13 @@ impl Watcher {
     /// Who watches at this moment. The stream ends with the session, or when a role is taken.
     async fn viewer(&mut self) -> Result<Viewer> {
         let _reader = self.hub.readers.acquire().await.map_err(Error::internal)?;
-        let now = self.app.clock.now();
-        let facts = self.sessions.find(&self.app.db, self.session.session, now).await?;
+        let facts = self.sessions.find(&self.app, self.session.session).await?;
         let facts = facts.filter(|facts| {
             facts.account == self.session.account
                 && self.session.roles.iter().all(|role| facts.roles.contains(role))
         });
         let facts = facts.ok_or_else(|| Error::of(Reason::Unauthenticated))?;
-        let viewer = rules::viewer(facts.account, &facts.roles);
+        let viewer = rules::viewer(facts.account, &facts.roles, facts.scopes.as_deref());
         self.session.roles = facts.roles;
         Ok(viewer)
     }

@@ -22,7 +22,7 @@ mod uploading;
 
 pub use service::Service;
 
-pub use rows::{describe, open_for_review, owned};
+pub use rows::{describe, forget_all_but, open_for_review, owned};
 
 use crate::kernel::error::Error;
 use crate::kernel::ports::PortError;

@@ -216,6 +216,16 @@ statement! {
     UnclaimedObjects { before: Time, limit: i64 } -> sql_types::Text,
     "SELECT storage_key FROM unclaimed_objects WHERE created_at < $1 \
      ORDER BY created_at LIMIT $2";
+
+    /// Removes the files of an owner but for some; their bytes are swept.
+    ForgetFiles { owner: AccountId, kept: List<FileId>, now: Time },
+    "WITH gone AS (DELETE FROM files WHERE owner_id = $1 AND id <> ALL ($2) RETURNING storage_key) \
+     INSERT INTO unclaimed_objects (storage_key, created_at) SELECT storage_key, $3 FROM gone \
+     ON CONFLICT DO NOTHING";
+
+    /// Lets the uploads of an owner lapse; their parts are swept.
+    LapseUploads { owner: AccountId, now: Time },
+    "UPDATE uploads SET file_name = '', expires_at = least(expires_at, $2) WHERE owner_id = $1";
 }
 
 /// Where the parts of an upload are gathered.
@@ -239,6 +249,19 @@ pub async fn owned(conn: &mut Conn, file: FileId, owner: AccountId) -> Result<Op
 /// Lets admins read a file from the end of this transaction on.
 pub async fn open_for_review(conn: &mut Conn, file: FileId) -> Result<()> {
     OpenForReview { id: file }.execute(conn).await?;
+    Ok(())
+}
+
+/// Removes the files of an owner whose account is closed, but for some, and everything uploaded. Their
+/// bytes go with the next sweeps.
+pub async fn forget_all_but(
+    conn: &mut Conn,
+    owner: AccountId,
+    kept: Vec<FileId>,
+    now: Time,
+) -> Result<()> {
+    ForgetFiles { owner, kept: List(kept), now }.execute(conn).await?;
+    LapseUploads { owner, now }.execute(conn).await?;
     Ok(())
 }
 

@@ -1,48 +1,58 @@
 //! Accounts, credentials and sessions: who a person is and how they prove it.
 //!
-//! Owns `accounts`, `account_roles`, `activations`, `sessions`, `refresh_tokens` and
-//! `sign_in_failures`. What holds at any time:
-//! * One account per address, whatever its case. No answer of a public method, nor its time, tells
-//!   whether an address has one.
+//! Owns `accounts`, `account_roles`, `api_keys`, `challenges`, `recovery_codes`, `refresh_tokens`,
+//! `second_factors`, `sent_codes`, `sessions`, `sign_in_failures`, `sign_ins` and `stream_tickets`.
+//! What holds at any time:
+//! * One account per address, whatever its case, and per phone number. No answer of a public method,
+//!   nor its time, tells whether an address or a number has one.
 //! * Only an active account signs in or has a working session.
 //! * No password, token or code can be read from the database: passwords are Argon2id hashes,
-//!   refresh tokens SHA-256 hashes, the tokens of mailed links are made again from a key that is
-//!   not in the database.
+//!   refresh tokens and API keys SHA-256 hashes, links and codes are made again from a key that is not
+//!   in the database, and with another one the secrets of second factors are sealed.
 //! * A refresh token is exchanged once; one that comes back ends its session.
-//! * Of one identifier at most five wrong passwords are looked at within ten minutes.
+//! * Of one identifier at most five wrong answers are looked at within ten minutes, on whatever path.
+//! * The platform has a superuser who can sign in: nothing that takes the last one's power is done.
+//! * A closed account leads to nobody: no contact, no name, no role, no way in.
 //!
-//! Events: `account.registered`, `account.activated`, `account.admin_granted`,
-//! `account.admin_revoked`, `account.staff_created`, `session.refresh_reused`.
+//! Events: `account.registered`, `account.activated`, `account.updated`, `account.blocked`,
+//! `account.unblocked`, `account.deleted`, `account.admin_granted`, `account.admin_revoked`,
+//! `account.superuser_granted`, `account.superuser_revoked`, `account.staff_created`,
+//! `account.staff_removed`, `account.sign_in_hidden`,
+//! `account.recovery_started`, `account.password_changed`, `account.contact_changed`,
+//! `account.second_factor_added`, `account.second_factor_removed`,
+//! `account.recovery_codes_replaced`, `session.new_device`, `session.refresh_reused`. Of programs:
+//! `service_account.created`, `api_key.created`, `api_key.revoked`.
 
-mod activating;
-mod admins;
-mod attempts;
+mod accounts;
+mod administration;
+mod history;
 pub mod jobs;
-mod links;
-pub mod passwords;
-mod registering;
+mod programs;
+mod registration;
 mod rows;
 mod rules;
 mod service;
 mod sessions;
-mod signing_in;
+mod sign_in;
 mod staff;
-mod superusers;
 
 use diesel_async::RunQueryDsl;
+use serde::{Deserialize, Serialize};
 
-pub use service::{Auth, Service};
-pub use sessions::session_facts;
-pub use superusers::{FirstLogin, create_superuser, first_login};
+pub use administration::superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
+pub use registration::contact_jobs;
+pub use service::Service;
+pub use sessions::living::SESSIONS;
+pub use sign_in::passwords;
 
 use crate::app::App;
 use crate::kernel::db::Conn;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role};
 
 /// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
-/// registration and the command line. A staff role shortens the sessions that the account has to
-/// the life of staff sessions.
+/// registration and the command line. The sessions that the account has end: its owner signs in anew,
+/// for a session of the new role.
 pub async fn grant_role(
     app: &App,
     conn: &mut Conn,
@@ -54,11 +64,13 @@ pub async fn grant_role(
     if (rows::InsertRole { account, role, by, now }).execute(conn).await? == 0 {
         return Ok(());
     }
-    rows::TouchAccount { id: account, now }.execute(conn).await?;
-    if rules::is_staff(role) {
-        let seconds = rules::STAFF_LIFE.absolute;
-        sessions::ShortenSessions { account, seconds }.execute(conn).await?;
+    // A new role waits for whoever closes the account; this comes after.
+    let closed = |row: &rows::AccountRow| row.state == rows::AccountState::Deleted;
+    if rows::find(conn, account).await?.as_ref().is_some_and(closed) {
+        return Err(Error::of(Reason::WrongState).with("state", "deleted"));
     }
+    rows::TouchAccount { id: account, now }.execute(conn).await?;
+    sessions::living::EndSessions { account, now }.execute(conn).await?;
     Ok(())
 }
 
@@ -75,10 +87,12 @@ pub async fn set_applicant(
 }
 
 /// How to reach the owner of an account.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// Mail address.
-    pub email: String,
+    /// Mail address, when there is one.
+    pub email: Option<String>,
+    /// Phone number in E.164, when there is one.
+    pub phone: Option<String>,
     /// Given and family name.
     pub name: String,
     /// Preferred language, a BCP 47 tag.
@@ -88,9 +102,16 @@ pub struct Contact {
 /// How to reach the owner of an account; none when there is no such account.
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
-    Ok(account.map(|row| Contact {
-        name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
-        email: row.email,
-        language: row.language,
-    }))
+    Ok(account.map(Contact::from))
+}
+
+impl From<rows::AccountRow> for Contact {
+    fn from(row: rows::AccountRow) -> Self {
+        Self {
+            name: format!("{} {}", row.given_name, row.family_name).trim().to_owned(),
+            email: row.email,
+            phone: row.phone,
+            language: row.language,
+        }
+    }
 }

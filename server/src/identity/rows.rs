@@ -1,12 +1,10 @@
 //! Accounts and their roles in the database.
 
+use clinicd_proto::identity::v1 as pb;
+use clinicd_proto::r#type::v1::PersonName;
 use diesel::OptionalExtension;
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
-use uuid::Uuid;
-
-use clinicd_proto::identity::v1 as pb;
-use clinicd_proto::r#type::v1::PersonName;
 
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
@@ -22,6 +20,8 @@ wire_enum! {
         Active = "active",
         /// Blocked by an admin.
         Blocked = "blocked",
+        /// Closed for good; nothing identifies the person any more.
+        Deleted = "deleted",
     }
 }
 
@@ -29,7 +29,8 @@ wire_enum! {
 #[derive(Debug, Clone, diesel::Queryable)]
 pub(super) struct AccountRow {
     pub(super) id: AccountId,
-    pub(super) email: String,
+    pub(super) email: Option<String>,
+    pub(super) phone: Option<String>,
     pub(super) password_hash: Option<String>,
     pub(super) given_name: String,
     pub(super) family_name: String,
@@ -39,11 +40,17 @@ pub(super) struct AccountRow {
     pub(super) created_at: Time,
     pub(super) updated_at: Time,
     pub(super) roles: Vec<Role>,
+    /// A second factor is set up and confirmed.
+    pub(super) second_factor: bool,
+    /// The password is too short to sign in without it.
+    pub(super) short_password: bool,
 }
 
-type AccountSql = (
+/// The SQL types of [`AccountRow`].
+pub(super) type AccountSql = (
     sql_types::Uuid,
-    sql_types::Text,
+    sql_types::Nullable<sql_types::Text>,
+    sql_types::Nullable<sql_types::Text>,
     sql_types::Nullable<sql_types::Text>,
     sql_types::Text,
     sql_types::Text,
@@ -53,20 +60,26 @@ type AccountSql = (
     sql_types::Timestamptz,
     sql_types::Timestamptz,
     sql_types::Array<sql_types::Text>,
+    sql_types::Bool,
+    sql_types::Bool,
 );
 
 /// The columns of [`AccountRow`], in its order.
 macro_rules! select_account {
     ($rest:literal) => {
         concat!(
-            "SELECT id, email, password_hash, given_name, family_name, language, state, version, \
-                created_at, updated_at, \
-                ARRAY(SELECT role FROM account_roles WHERE account_id = accounts.id ORDER BY role) \
+            "SELECT id, email, phone, password_hash, given_name, family_name, language, state, \
+                version, created_at, updated_at, \
+                ARRAY(SELECT role FROM account_roles WHERE account_id = accounts.id ORDER BY role), \
+                EXISTS (SELECT FROM second_factors \
+                    WHERE account_id = accounts.id AND confirmed_at IS NOT NULL), \
+                short_password \
              FROM accounts ",
             $rest
         )
     };
 }
+pub(super) use select_account;
 
 statement! {
     /// One account by id.
@@ -75,45 +88,23 @@ statement! {
     /// One account by the key of its address.
     AccountByEmail { email_key: String } -> AccountSql, select_account!("WHERE email_key = $1");
 
-    /// The same, kept from changing until the transaction ends.
-    LockAccountByEmail { email_key: String } -> AccountSql,
-    select_account!("WHERE email_key = $1 FOR UPDATE");
+    /// One account by its phone number.
+    AccountByPhone { phone: String } -> AccountSql, select_account!("WHERE phone = $1");
+
+    /// Keeps the account with the key of this address from changing until the transaction ends.
+    LockAccountByEmail { email_key: String },
+    "SELECT FROM accounts WHERE email_key = $1 FOR UPDATE";
+
+    /// The same by its phone number.
+    LockAccountByPhone { phone: String },
+    "SELECT FROM accounts WHERE phone = $1 FOR UPDATE";
 
     /// The same by id.
-    LockAccount { id: AccountId } -> AccountSql, select_account!("WHERE id = $1 FOR UPDATE");
-
-    /// A page of accounts, oldest first.
-    AccountsUp { after: Option<Uuid>, email_key: Option<String>, role: Option<Role>, limit: i64 }
-        -> AccountSql,
-    select_account!(
-        "WHERE id > coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid) \
-           AND ($2::text IS NULL OR email_key = $2) \
-           AND ($3::text IS NULL OR EXISTS (SELECT FROM account_roles \
-                WHERE account_id = accounts.id AND role = $3)) \
-         ORDER BY id LIMIT $4"
-    );
-
-    /// A page of accounts, newest first.
-    AccountsDown { after: Option<Uuid>, email_key: Option<String>, role: Option<Role>, limit: i64 }
-        -> AccountSql,
-    select_account!(
-        "WHERE id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid) \
-           AND ($2::text IS NULL OR email_key = $2) \
-           AND ($3::text IS NULL OR EXISTS (SELECT FROM account_roles \
-                WHERE account_id = accounts.id AND role = $3)) \
-         ORDER BY id DESC LIMIT $4"
-    );
-
-    /// How many accounts match.
-    CountAccounts { email_key: Option<String>, role: Option<Role> } -> sql_types::BigInt,
-    "SELECT count(*) FROM accounts \
-     WHERE ($1::text IS NULL OR email_key = $1) \
-       AND ($2::text IS NULL OR EXISTS (SELECT FROM account_roles \
-            WHERE account_id = accounts.id AND role = $2))";
+    LockAccount { id: AccountId }, "SELECT FROM accounts WHERE id = $1 FOR UPDATE";
 
     /// A new account, unless the address is taken.
     InsertAccount {
-        id: AccountId, email: String, email_key: String, password_hash: Option<String>,
+        id: AccountId, email: Option<String>, email_key: Option<String>, password_hash: Option<String>,
         given_name: String, family_name: String, language: String, state: AccountState, now: Time,
     },
     "INSERT INTO accounts (id, email, email_key, password_hash, given_name, family_name, \
@@ -155,6 +146,12 @@ impl AccountRow {
     pub(super) fn has(&self, role: Role) -> bool {
         self.roles.contains(&role)
     }
+
+    /// What the person's password may not hold.
+    pub(super) fn personal(&self) -> Vec<&str> {
+        let contacts = [self.email.as_deref(), self.phone.as_deref()].into_iter().flatten();
+        contacts.chain([&*self.given_name, &*self.family_name]).collect()
+    }
 }
 
 impl From<AccountRow> for pb::Account {
@@ -164,8 +161,11 @@ impl From<AccountRow> for pb::Account {
             create_time: Some(row.created_at.into()),
             update_time: Some(row.updated_at.into()),
             etag: row.version.to_string(),
-            email: row.email,
-            name: Some(PersonName { given: row.given_name, family: row.family_name }),
+            email: row.email.unwrap_or_default(),
+            phone: row.phone.unwrap_or_default(),
+            second_factor: row.second_factor,
+            name: (!row.given_name.is_empty())
+                .then_some(PersonName { given: row.given_name, family: row.family_name }),
             language: row.language,
             state: row.state.into(),
             roles: row.roles.into_iter().map(i32::from).collect(),
@@ -178,9 +178,11 @@ pub(super) async fn find(conn: &mut Conn, id: AccountId) -> Result<Option<Accoun
     Ok(AccountById { id }.get_result(conn).await.optional()?)
 }
 
-/// The account with this id, kept from changing.
+/// The account with this id, kept from changing. Read after the lock, by a statement of its own: one
+/// that waits for the lock shows the roles and the second factor from before it.
 pub(super) async fn lock(conn: &mut Conn, id: AccountId) -> Result<Option<AccountRow>> {
-    Ok(LockAccount { id }.get_result(conn).await.optional()?)
+    LockAccount { id }.execute(conn).await?;
+    find(conn, id).await
 }
 
 /// The account with this address.
@@ -188,7 +190,19 @@ pub(super) async fn find_by_email(conn: &mut Conn, key: String) -> Result<Option
     Ok(AccountByEmail { email_key: key }.get_result(conn).await.optional()?)
 }
 
+/// The account with this phone number (E.164).
+pub(super) async fn find_by_phone(conn: &mut Conn, phone: String) -> Result<Option<AccountRow>> {
+    Ok(AccountByPhone { phone }.get_result(conn).await.optional()?)
+}
+
 /// The account with this address, kept from changing.
 pub(super) async fn lock_by_email(conn: &mut Conn, key: String) -> Result<Option<AccountRow>> {
-    Ok(LockAccountByEmail { email_key: key }.get_result(conn).await.optional()?)
+    LockAccountByEmail { email_key: key.clone() }.execute(conn).await?;
+    find_by_email(conn, key).await
+}
+
+/// The account with this phone number (E.164), kept from changing.
+pub(super) async fn lock_by_phone(conn: &mut Conn, phone: String) -> Result<Option<AccountRow>> {
+    LockAccountByPhone { phone: phone.clone() }.execute(conn).await?;
+    find_by_phone(conn, phone).await
 }

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use crate::identity::passwords::{self, PasswordUse};
-use crate::kernel::error::{Error, Result};
+use crate::config::SessionSettings;
+use crate::identity::sign_in::passwords::{self, PasswordUse};
+use crate::kernel::access::SignedIn;
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{Role, Time};
 
 /// Life of a mailed activation link, in seconds: 30 minutes (OWASP ASVS 5.0 V6.4.1).
@@ -19,41 +21,69 @@ pub(super) const FAILURE_LIMIT: i32 = 5;
 pub(super) const FAILURE_WINDOW_SECONDS: i64 = 10 * 60;
 /// How long an identifier is blocked, in seconds.
 pub(super) const BLOCK_SECONDS: i64 = 10 * 60;
+/// Failures from one client address before it is blocked: a clinic behind one address must not
+/// lock itself out.
+pub(super) const ADDRESS_FAILURE_LIMIT: i32 = 50;
+/// How recent the sign-in must be for changes that decide over an account, in seconds (OWASP ASVS
+/// 5.0 V7.5.1).
+pub(super) const RECENT_SECONDS: i64 = 5 * MINUTE;
+/// Life of a mailed recovery link, in seconds.
+pub(super) const RECOVERY_SECONDS: i64 = 30 * MINUTE;
+/// Seconds between two mails with a link of the same kind to one account.
+pub(super) const MAIL_GAP_SECONDS: i64 = MINUTE;
+/// Life of a link that confirms a new address, in seconds.
+pub(super) const CONTACT_SECONDS: i64 = 30 * MINUTE;
+/// Life of a code sent to a phone, in seconds.
+pub(super) const CODE_SECONDS: i64 = 5 * MINUTE;
+/// Life of the challenge for a second factor, in seconds.
+pub(super) const SECOND_FACTOR_SECONDS: i64 = 5 * MINUTE;
+/// Tries of one code before it is void.
+pub(super) const CODE_TRIES: i32 = 5;
 /// The language of people who name none.
 const DEFAULT_LANGUAGE: &str = "en";
 /// Longest language tag (RFC 5646, 4.4.1).
 const LANGUAGE_MAX: usize = 35;
-const HOUR: i64 = 3_600;
+const MINUTE: i64 = 60;
+const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// How long a session lives, in seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SessionLife {
-    /// Without being refreshed.
+    /// Without being used.
     pub(super) idle: i64,
-    /// At most, however often it is refreshed.
+    /// At most, however often it is used.
     pub(super) absolute: i64,
 }
 
-/// Sessions of patients and doctors.
-const PATIENT_LIFE: SessionLife = SessionLife { idle: 30 * DAY, absolute: 90 * DAY };
-/// Sessions of everyone who works on other people's records: one working day.
-pub(super) const STAFF_LIFE: SessionLife = SessionLife { idle: 12 * HOUR, absolute: 12 * HOUR };
-
-/// Whether this role works for the platform or a clinic's desk.
-pub(super) fn is_staff(role: Role) -> bool {
-    !matches!(role, Role::Patient | Role::Doctor)
-}
-
 /// The life of a session of an account with these roles.
-pub(super) fn session_life(roles: &[Role]) -> SessionLife {
-    if roles.iter().any(|role| is_staff(*role)) { STAFF_LIFE } else { PATIENT_LIFE }
+pub(super) fn session_life(settings: &SessionSettings, roles: &[Role]) -> SessionLife {
+    if roles.iter().any(|role| role.is_staff()) {
+        SessionLife {
+            idle: settings.staff_idle_minutes.saturating_mul(MINUTE),
+            absolute: settings.staff_hours.saturating_mul(HOUR),
+        }
+    } else {
+        SessionLife {
+            idle: settings.patient_idle_days.saturating_mul(DAY),
+            absolute: settings.patient_days.saturating_mul(DAY),
+        }
+    }
 }
 
-/// When a session that is used now ends, if it is not used again.
-pub(super) fn session_end(roles: &[Role], created: Time, now: Time) -> Time {
-    let life = session_life(roles);
-    now.plus_seconds(life.idle).min(created.plus_seconds(life.absolute))
+impl SessionLife {
+    /// When a session that is used now ends, if it is not used again.
+    pub(super) fn end(self, began: Time, now: Time) -> Time {
+        now.plus_seconds(self.idle).min(began.plus_seconds(self.absolute))
+    }
+}
+
+/// Refuses what needs a sign-in of the last [`RECENT_SECONDS`].
+pub(super) fn require_recent_sign_in(session: &SignedIn, now: Time) -> Result<()> {
+    if session.signed_in_at.plus_seconds(RECENT_SECONDS) > now {
+        return Ok(());
+    }
+    Err(Error::of(Reason::ReauthRequired).with("seconds", RECENT_SECONDS))
 }
 
 /// What addresses are compared by: case and surrounding space do not count.
@@ -82,9 +112,10 @@ pub(super) fn language(field: &str, value: &str) -> Result<String> {
     }
 }
 
-/// Refuses a password that is too weak to sign in alone.
-pub(super) fn check_password(password: &str, personal: &[&str]) -> Result<()> {
-    Ok(passwords::check_strength(password, personal, PasswordUse::Alone)?)
+/// Refuses a password that is too weak for its use. `personal`: the person's own names and
+/// contacts.
+pub(super) fn check_password(password: &str, personal: &[&str], used: PasswordUse) -> Result<()> {
+    Ok(passwords::check_strength(password, personal, used)?)
 }
 
 /// How long to wait for a block to end: whole seconds, never less than one.
@@ -97,26 +128,50 @@ pub(super) fn wait_for(blocked_until: Time, now: Time) -> Duration {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::kernel::kinds::{AccountId, SessionId};
 
     fn at(seconds: i64) -> Time {
         Time::from_unix_micros(seconds * 1_000_000).unwrap()
     }
 
+    fn life(roles: &[Role]) -> SessionLife {
+        session_life(&SessionSettings::default(), roles)
+    }
+
     #[test]
     fn one_staff_role_makes_a_staff_session() {
-        assert_eq!(session_life(&[Role::Patient, Role::Doctor]), PATIENT_LIFE);
-        for role in [Role::Operator, Role::Pharmacist, Role::Admin, Role::Superuser] {
-            assert_eq!(session_life(&[Role::Patient, role]), STAFF_LIFE);
+        let patient = SessionLife { idle: 30 * DAY, absolute: 90 * DAY };
+        let staff = SessionLife { idle: 15 * MINUTE, absolute: 12 * HOUR };
+        assert_eq!(life(&[Role::Patient]), patient);
+        for role in [Role::Doctor, Role::Operator, Role::Pharmacist, Role::Admin, Role::Superuser] {
+            assert_eq!(life(&[Role::Patient, role]), staff);
         }
     }
 
     #[test]
     fn a_session_ends_idle_or_old() {
-        let patient = [Role::Patient];
-        assert_eq!(session_end(&patient, at(0), at(0)), at(30 * DAY));
-        assert_eq!(session_end(&patient, at(0), at(29 * DAY)), at(59 * DAY));
-        assert_eq!(session_end(&patient, at(0), at(89 * DAY)), at(90 * DAY));
-        assert_eq!(session_end(&[Role::Admin], at(0), at(11 * HOUR)), at(12 * HOUR));
+        let patient = life(&[Role::Patient]);
+        assert_eq!(patient.end(at(0), at(0)), at(30 * DAY));
+        assert_eq!(patient.end(at(0), at(29 * DAY)), at(59 * DAY));
+        assert_eq!(patient.end(at(0), at(89 * DAY)), at(90 * DAY));
+        let staff = life(&[Role::Admin]);
+        assert_eq!(staff.end(at(0), at(11 * HOUR)), at(11 * HOUR + 15 * MINUTE));
+        assert_eq!(staff.end(at(0), at(12 * HOUR - 1)), at(12 * HOUR));
+    }
+
+    #[test]
+    fn what_decides_over_an_account_needs_a_recent_sign_in() {
+        let session = SignedIn {
+            account: AccountId(uuid::Uuid::nil()),
+            session: SessionId(uuid::Uuid::nil()),
+            roles: Vec::new(),
+            scopes: None,
+            signed_in_at: at(0),
+            second_factor: false,
+        };
+        assert!(require_recent_sign_in(&session, at(RECENT_SECONDS - 1)).is_ok());
+        let late = require_recent_sign_in(&session, at(RECENT_SECONDS)).unwrap_err();
+        assert_eq!(late.reason, Reason::ReauthRequired);
     }
 
     #[test]

@@ -187,9 +187,11 @@ pub fn code_of(reason: Reason) -> Code {
         | Reason::UploadHashMismatch
         | Reason::FeedTokenInvalid => Code::InvalidArgument,
         Reason::Unauthenticated | Reason::InvalidCredentials => Code::Unauthenticated,
-        Reason::RoleRequired | Reason::OnboardingNotApproved | Reason::OwnRecord => {
-            Code::PermissionDenied
-        }
+        Reason::RoleRequired
+        | Reason::OnboardingNotApproved
+        | Reason::OwnRecord
+        | Reason::MfaRequired
+        | Reason::ScopeRequired => Code::PermissionDenied,
         Reason::NotFound => Code::NotFound,
         Reason::AlreadyExists | Reason::SlotTaken | Reason::PatientBusy => Code::AlreadyExists,
         Reason::EtagMismatch => Code::Aborted,
@@ -202,9 +204,13 @@ pub fn code_of(reason: Reason) -> Code {
         | Reason::UploadIncomplete
         | Reason::ApplicationIncomplete
         | Reason::FontMissing
+        | Reason::ReauthRequired
+        | Reason::LastSuperuser
+        | Reason::LiveBookings
         | Reason::ContentErased => Code::FailedPrecondition,
         Reason::TooManyAttempts
         | Reason::RateLimited
+        | Reason::SmsCountryClosed
         | Reason::MessageTooLarge
         | Reason::UploadTooLarge => Code::ResourceExhausted,
         Reason::Unavailable => Code::Unavailable,

@@ -26,6 +26,7 @@ use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
+use super::access::Actor;
 use super::clock::Clock;
 use super::db::Conn;
 use super::db::statement::List;
@@ -105,6 +106,8 @@ type FeedSql = (
     sql_types::Nullable<sql_types::Uuid>,
     sql_types::Nullable<sql_types::Uuid>,
     sql_types::Nullable<sql_types::Uuid>,
+    sql_types::Nullable<sql_types::Uuid>,
+    sql_types::Bool,
 );
 
 statement! {
@@ -112,9 +115,11 @@ statement! {
     InsertEvent {
         id: Uuid, now: Time, event_type: &'static str, kind: ResourceKind, resource: Uuid,
         account: Option<AccountId>, patient: Option<PatientId>, doctor: Option<DoctorId>,
+        actor: Option<AccountId>, stand_in: bool,
     },
     "INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, account_id, \
-        patient_id, doctor_id) SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM change";
+        patient_id, doctor_id, actor_id, stand_in) \
+     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM change";
 
     /// Looks at up to `scan` events after a position that no running transaction can still
     /// precede, and gives those that the viewer may see. Where fewer than `limit` are found, a last
@@ -125,7 +130,7 @@ statement! {
     } -> (sql_types::Bool, FeedSql),
     "WITH scanned AS ( \
         SELECT id, xid, seq, created_at, event_type, resource_kind, resource_id, account_id, \
-            patient_id, doctor_id \
+            patient_id, doctor_id, actor_id, stand_in \
         FROM events \
         WHERE (xid, seq) > ($1, $2) \
           AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
@@ -174,6 +179,8 @@ impl Events {
                 jobs.add(self.ids.next(), subscriber(&event))?;
             }
         }
+        let actor = Actor::current();
+        let own = |actor: &Actor| event.patient == Some(actor.account.into());
         let event = InsertEvent {
             id: self.ids.next(),
             now,
@@ -183,6 +190,8 @@ impl Events {
             account: event.account,
             patient: event.patient,
             doctor: event.doctor,
+            actor: actor.map(|actor| actor.account),
+            stand_in: actor.is_some_and(|actor| actor.stand_in && !own(&actor)),
         };
         Ok(EventParts { event, jobs })
     }
@@ -269,6 +278,10 @@ pub struct FeedRow {
     pub patient: Option<PatientId>,
     /// The doctor who may see it.
     pub doctor: Option<DoctorId>,
+    /// Who made the change; none when the server did.
+    pub actor: Option<AccountId>,
+    /// An admin in the place of missing staff.
+    pub stand_in: bool,
 }
 
 impl FeedRow {

@@ -86,8 +86,9 @@ impl App {
             .await
     }
 
-    /// The answer that this very request got before, if it did. For work that is costly before
-    /// its transaction begins; [`once`](Self::once) still decides.
+    /// The answer that this very request got before, if it did; another request with the same id is
+    /// refused. For what is costly or counted before its transaction begins:
+    /// [`once`](Self::once) still decides.
     pub async fn earlier<Q: Message, A: Message + Default>(
         &self,
         caller: &Caller,
@@ -95,11 +96,7 @@ impl App {
         request: &Q,
     ) -> Result<Option<A>> {
         let key = Key::new(self, caller, request_id, request)?;
-        let mut conn = self.db.read().await?;
-        match key.first_answer(self, &mut conn).await {
-            Err(error) if error.reason == Reason::RequestIdReused => Ok(None),
-            answer => answer,
-        }
+        key.first_answer(self, &mut *self.db.read().await?).await
     }
 }
 

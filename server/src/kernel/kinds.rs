@@ -319,6 +319,22 @@ wire_enum! {
     }
 }
 
+impl Role {
+    /// Whether whoever holds it works on other people's records.
+    #[must_use]
+    pub fn is_staff(self) -> bool {
+        self != Self::Patient
+    }
+}
+
+wire_enum! {
+    /// What an API key may be used for.
+    Scope = clinicd_proto::access::v1::Scope {
+        /// The feed, as an admin sees it.
+        FeedRead = "feed.read",
+    }
+}
+
 wire_enum! {
     /// How doctor and patient meet.
     ConsultationMode = types::ConsultationMode {

@@ -6,6 +6,7 @@
 
 use diesel::{OptionalExtension, sql_types};
 use diesel_async::RunQueryDsl;
+use uuid::Uuid;
 
 use super::crypto::{CryptoError, DataKey, framed};
 use super::db::Conn;
@@ -16,6 +17,8 @@ use crate::statement;
 
 /// Version of a patient's first key.
 const FIRST: u32 = 1;
+/// Keys that are wrapped anew between two looks.
+const BATCH: i64 = 500;
 
 statement! {
     /// The wrapped key.
@@ -26,6 +29,15 @@ statement! {
     AddKey { patient: PatientId, wrapped: Vec<u8>, now: Time },
     "INSERT INTO patient_keys (patient_id, wrapped_key, created_at) VALUES ($1, $2, $3) \
      ON CONFLICT DO NOTHING";
+
+    /// Some keys, in the order of their patients.
+    KeysAfter { after: PatientId, limit: i64 } -> (sql_types::Uuid, sql_types::Binary),
+    "SELECT patient_id, wrapped_key FROM patient_keys WHERE patient_id > $1 \
+     ORDER BY patient_id LIMIT $2";
+
+    /// Replaces the wrapping of a key that nobody has replaced or erased meanwhile.
+    RewrapKey { patient: PatientId, old: Vec<u8>, new: Vec<u8> },
+    "UPDATE patient_keys SET wrapped_key = $3 WHERE patient_id = $1 AND wrapped_key = $2";
 }
 
 /// The key of a patient, for sealing something new. Made if there is none.
@@ -51,6 +63,25 @@ pub async fn existing_data_key(app: &App, conn: &mut Conn, patient: PatientId) -
 pub fn unwrap(app: &App, patient: PatientId, wrapped: Option<Vec<u8>>) -> Result<DataKey> {
     let wrapped = wrapped.ok_or_else(|| Error::of(Reason::ContentErased))?;
     app.keys.master.unwrap(&wrapped, &context(patient)).map_err(unreadable)
+}
+
+/// Wraps every key by the newest master key, and tells how many were not. May be broken off and
+/// repeated at any time.
+pub async fn rewrap_all(app: &App) -> Result<usize> {
+    let (mut after, mut done) = (PatientId(Uuid::nil()), 0);
+    loop {
+        let mut conn = app.db.read().await?;
+        let batch: Vec<(PatientId, Vec<u8>)> =
+            KeysAfter { after, limit: BATCH }.get_results(&mut conn).await?;
+        let Some((last, _)) = batch.last() else { return Ok(done) };
+        after = *last;
+        for (patient, old) in batch {
+            let new = app.keys.master.rewrap(&old, &context(patient)).map_err(unreadable)?;
+            if let Some(new) = new {
+                done += RewrapKey { patient, old, new }.execute(&mut conn).await?;
+            }
+        }
+    }
 }
 
 async fn find(app: &App, conn: &mut Conn, patient: PatientId) -> Result<Option<DataKey>> {
@@ -81,7 +112,6 @@ mod tests {
     use super::*;
     use crate::kernel::crypto::keys::MasterKey;
     use crate::kernel::crypto::{MasterKeys, Random};
-    use uuid::Uuid;
 
     #[test]
     fn a_key_opens_for_its_own_patient_only() {

@@ -19,6 +19,19 @@ pub fn e164(field: &str, value: &str) -> Result<String> {
     Ok(number.format().mode(Mode::E164).to_string())
 }
 
+/// The country (ISO 3166-1 alpha-2) of a number in E.164; none for one that belongs to no country.
+#[must_use]
+pub fn region(number: &str) -> Option<String> {
+    let number = phonenumber::parse(None, number).ok()?;
+    number.country().id().map(|country| country.as_ref().to_owned())
+}
+
+/// The calling code of a number in E.164, such as 91; 0 for what is no number.
+#[must_use]
+pub fn calling_code(number: &str) -> i32 {
+    phonenumber::parse(None, number).map_or(0, |number| number.code().value().into())
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -38,6 +51,17 @@ mod tests {
             assert_eq!(e164("mobile", form).unwrap(), "+919812345678", "{form}");
         }
         assert_eq!(e164("mobile", "+44 20 7946 0958").unwrap(), "+442079460958");
+    }
+
+    #[test]
+    fn a_number_tells_its_country() {
+        for (number, country, code) in
+            [("+919812345678", "IN", 91), ("+442079460958", "GB", 44), ("+14165550123", "CA", 1)]
+        {
+            assert_eq!(region(number).as_deref(), Some(country), "{number}");
+            assert_eq!(calling_code(number), code);
+        }
+        assert_eq!(region("nonsense"), None);
     }
 
     #[test]

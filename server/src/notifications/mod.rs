@@ -22,11 +22,24 @@ pub async fn send_mail(
     key: Uuid,
     account: AccountId,
     kind: MailKind,
+    values: Value,
+) -> Result<(), JobError> {
+    match contact(app, account).await? {
+        Some(owner) => send_mail_to(app, key, owner, kind, values).await,
+        None => Ok(()),
+    }
+}
+
+/// Sends a mail to somebody whom no account names, or not by this address. `values` are what the
+/// kind needs; `name` is added. Without an address nothing is sent.
+pub async fn send_mail_to(
+    app: &App,
+    key: Uuid,
+    to: Contact,
+    kind: MailKind,
     mut values: Value,
 ) -> Result<(), JobError> {
-    let Some(Contact { email, name, language }) = contact(app, account).await? else {
-        return Ok(());
-    };
+    let Contact { email: Some(email), name, language, .. } = to else { return Ok(()) };
     if let Some(values) = values.as_object_mut() {
         values.entry("name").or_insert_with(|| name.clone().into());
     }
@@ -34,7 +47,7 @@ pub async fn send_mail(
     let message = mail::Message {
         key,
         at: app.clock.now().timestamp(),
-        to_name: Some(name),
+        to_name: Some(name).filter(|name| !name.is_empty()),
         to_address: email,
         subject: mail.subject,
         text: mail.text,
@@ -53,8 +66,23 @@ pub async fn send_sms(
     kind: SmsKind,
     values: Value,
 ) -> Result<(), JobError> {
-    let Some(contact) = contact(app, account).await? else { return Ok(()) };
-    let text = locales()?.sms(negotiate(&contact.language), kind, &values).map_err(give)?;
+    match contact(app, account).await? {
+        Some(owner) => send_sms_to(app, key, &owner.language, phone, kind, values).await,
+        None => Ok(()),
+    }
+}
+
+/// Sends a text message to a phone number (E.164), whoever has it, in this language (BCP 47).
+/// `values` are what the kind needs.
+pub async fn send_sms_to(
+    app: &App,
+    key: Uuid,
+    language: &str,
+    phone: &str,
+    kind: SmsKind,
+    values: Value,
+) -> Result<(), JobError> {
+    let text = locales()?.sms(negotiate(language), kind, &values).map_err(give)?;
     let at = app.clock.now().timestamp();
     let message = sms::Message { key, at, to: phone.to_owned(), text };
     app.ports.sms.send(&message).await.map_err(port_error)

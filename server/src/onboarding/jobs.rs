@@ -13,6 +13,8 @@ use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::locale::{self, MailKind, SmsKind};
 use crate::{identity, notifications};
 
+pub use super::forgetting::{EndApproved, ForgetApplicant};
+
 /// Sends the mail about a status.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MailStatus {

@@ -285,6 +285,33 @@ statement! {
     "UPDATE applications SET status = $3, reviewed_by = $4, reviewed_at = $2, \
         requested_changes = $5, rejection_reason = $6, version = version + 1, updated_at = $2 \
      WHERE id = $1";
+
+    /// Files that belong to an approved application of an account.
+    KeptFiles { account: AccountId } -> diesel::sql_types::Uuid,
+    "SELECT d.file_id FROM application_documents d JOIN applications a ON a.id = d.application_id \
+     WHERE a.account_id = $1 AND a.status = 'approved'";
+
+    /// Takes the documents from the applications of an account that were not approved.
+    DropDocuments { account: AccountId },
+    "DELETE FROM application_documents d USING applications a \
+     WHERE a.id = d.application_id AND a.account_id = $1 AND a.status <> 'approved'";
+
+    /// Ends the applications of an account that were not approved, and forgets whose they were.
+    ForgetApplications { account: AccountId, now: Time } -> diesel::sql_types::Uuid,
+    "UPDATE applications SET status = 'rejected', given_name = NULL, family_name = NULL, \
+        mobile = NULL, birth_date = NULL, registration_number = NULL, qualification = NULL, \
+        registration_council = NULL, years_of_experience = NULL, clinic_name = NULL, \
+        clinic_lines = NULL, clinic_city = NULL, clinic_region = NULL, clinic_postal_code = NULL, \
+        clinic_country_code = NULL, declared = false, requested_changes = '{}', \
+        rejection_reason = '', version = version + 1, updated_at = $2 \
+     WHERE account_id = $1 AND status <> 'approved' RETURNING id";
+
+    /// Ends the approval of an account that is no doctor any more.
+    EndApproval { account: AccountId, now: Time } -> diesel::sql_types::Uuid,
+    "UPDATE applications SET status = 'rejected', version = version + 1, updated_at = $2 \
+     WHERE account_id = $1 AND status = 'approved' AND NOT EXISTS \
+        (SELECT FROM account_roles WHERE account_id = $1 AND role = 'doctor') \
+     RETURNING id";
 }
 
 #[cfg(test)]

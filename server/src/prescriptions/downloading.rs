@@ -9,6 +9,7 @@ use super::rows::{PrescriptionId, Scope};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Result};
+use crate::profiles;
 
 /// Largest part of the stream, in bytes.
 const PART: usize = 256 * 1024;
@@ -25,7 +26,13 @@ pub(super) async fn download(
 ) -> Result<Parts> {
     let id = PrescriptionId::from_wire("prescription_id", &request.prescription_id)?;
     let (row, items) = reading::open(app, caller, Scope::printable_by(caller), id).await?;
-    let pdf = printing::try_render(app, &row, &row.printed()?, &items).await?;
+    let mut printed = row.printed()?;
+    let patient = profiles::patient(&mut *app.db.read().await?, row.patient).await?;
+    if let Some(patient) = patient.filter(|patient| patient.closed) {
+        // What is stored never changes; whose it was is shown to nobody any more.
+        printed.patient = patient.into();
+    }
+    let pdf = printing::try_render(app, &row, &printed, &items).await?;
     Ok(tokio_stream::iter(parts(&pdf.map_err(|missing| Error::from(&missing))?)))
 }
 

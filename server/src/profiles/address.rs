@@ -32,12 +32,19 @@ pub fn clean_address(field: &str, address: &types::Address) -> Result<types::Add
         postal_code: faults.keep(text::line(&path("postal_code"), &address.postal_code)),
         country_code: address.country_code.clone(),
     };
-    if !COUNTRIES.split_ascii_whitespace().any(|code| code == clean.country_code) {
-        let remedy = "must be an ISO 3166-1 country code in capitals, such as IN";
-        faults.add(Error::field(path("country_code"), remedy));
+    if let Err(fault) = check_country(&path("country_code"), &clean.country_code) {
+        faults.add(fault);
     }
     faults.check()?;
     Ok(clean)
+}
+
+/// Refuses what is no country of ISO 3166-1. `field` is its path in the request.
+pub(super) fn check_country(field: &str, code: &str) -> Result<()> {
+    if COUNTRIES.split_ascii_whitespace().any(|known| known == code) {
+        return Ok(());
+    }
+    Err(Error::field(field, "must be an ISO 3166-1 country code in capitals, such as IN"))
 }
 
 /// An address as lines to print within its country: street lines, then city, region and code.

@@ -5,9 +5,15 @@
 //! patient record has the id of the account. The text that the directory searches is written with
 //! every change of a doctor, so the next search sees the change.
 //!
-//! Events: `doctor.created`, `doctor.updated`, `patient.created`, `patient.updated`.
+//! A patient of a closed account is kept under a pseudonym, a doctor under the name that stands on
+//! prescriptions; both have `closed_at`, and are not booked any more.
+//!
+//! Events: `doctor.created`, `doctor.updated`, `doctor.blocked_for_booking`,
+//! `doctor.opened_for_booking`, `doctor.retired`, `patient.created`, `patient.updated`,
+//! `patient.closed`. A removed doctor who comes back is created again.
 
 mod address;
+mod closing;
 mod doctors;
 mod languages;
 mod money;
@@ -15,9 +21,12 @@ mod patients;
 mod service;
 
 pub use address::clean_address;
-pub use doctors::{DoctorFacts, NewDoctor, Searched, create_doctor, doctor, public_fees};
+pub use closing::{close_people, lock_people, retire_doctor};
+pub use doctors::{
+    DoctorFacts, NewDoctor, Searched, create_doctor, doctor, public_fees, set_bookable,
+};
 pub use money::{money_from_wire, money_to_wire};
-pub use patients::{PatientFacts, create_own_patient, patient};
+pub use patients::{PatientFacts, change_person, create_own_patient, patient};
 pub use service::Service;
 
 use crate::kernel::error::{Error, Reason, Result};

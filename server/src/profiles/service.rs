@@ -34,6 +34,22 @@ impl DoctorProfileService for Service {
         let (caller, request) = enter(request)?;
         Ok(Response::new(doctors::editing::update_mine(&self.app, &caller, request).await?))
     }
+
+    async fn list_doctors(
+        &self,
+        request: Request<pb::ListDoctorsRequest>,
+    ) -> Result<Response<pb::ListDoctorsResponse>, Status> {
+        let (caller, request) = enter(request)?;
+        Ok(Response::new(doctors::listing::list(&self.app, &caller, request).await?))
+    }
+
+    async fn get_doctor(
+        &self,
+        request: Request<pb::GetDoctorRequest>,
+    ) -> Result<Response<pb::GetDoctorResponse>, Status> {
+        let (_, request) = enter(request)?;
+        Ok(Response::new(doctors::listing::get(&self.app, request).await?))
+    }
 }
 
 #[tonic::async_trait]

@@ -21,12 +21,16 @@ async fn record(app: &App) {
         account: AccountId(id),
         session: SessionId(id),
         roles: vec![Role::Doctor, Role::Patient],
+        scopes: None,
+        signed_in_at: app.clock.now(),
+        second_factor: false,
     };
     let caller = Caller {
         session: Some(session),
         method: "clinicd.journals.v1.VisitNoteService/GetNote",
         medical: true,
         address: "192.0.2.1".into(),
+        user_agent: String::new(),
         trail: Arc::default(),
     };
     let access = Access {

@@ -1,13 +1,12 @@
 //! G2: a handler that forgets the audit log does not get its answer out.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use clinicd_server::app::App;
 use clinicd_server::kernel::access::layer::AccessLayer;
-use clinicd_server::kernel::access::rules::Rules;
+use clinicd_server::kernel::access::rates::Rates;
 use clinicd_server::kernel::access::tokens::NewToken;
-use clinicd_server::kernel::access::{Caller, SessionFacts, Sessions};
+use clinicd_server::kernel::access::{Caller, SessionFacts, SessionTable, Sessions};
 use clinicd_server::kernel::audit::{self, Access, DataType};
 use clinicd_server::kernel::db::Conn;
 use clinicd_server::kernel::error::Result;
@@ -29,6 +28,13 @@ const GET_PATIENT: &str = "/clinicd.profiles.v1.PatientService/GetMyPatient";
 /// What a handler shows.
 const TEXT: &str = "Pulse 72, regular.";
 
+/// What the kernel asks of the sessions of this test.
+const SESSIONS: SessionTable = SessionTable {
+    find: lookup,
+    touch: |_, _, facts| async { Ok(Some(facts.expires_at)) }.boxed(),
+    redeem: |_, _, _| async { Ok(None) }.boxed(),
+};
+
 /// Everybody is a patient.
 fn lookup(_: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
     let facts = SessionFacts {
@@ -36,15 +42,19 @@ fn lookup(_: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<SessionFac
         roles: vec![Role::Patient],
         applicant: false,
         expires_at: jiff::Timestamp::MAX.into(),
+        began_at: jiff::Timestamp::UNIX_EPOCH.into(),
+        last_used_at: jiff::Timestamp::MAX.into(),
+        second_factor: false,
+        scopes: None,
     };
     async move { Ok(Some(facts)) }.boxed()
 }
 
 /// Calls a method whose handler shows a text, and logs the access or forgets to.
 async fn call(app: &App, path: &str, log: bool) -> (Option<String>, String) {
-    let rules = Arc::new(Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap());
-    let (sessions, gates) = (Sessions::new(lookup), Gates::new(&app.config));
-    let gate = AccessLayer { app: app.clone(), rules, sessions, gates };
+    let rates = Rates::new(&app.config.limits);
+    let (sessions, gates) = (Sessions::new(SESSIONS), Gates::new(&app.config));
+    let gate = AccessLayer { app: app.clone(), sessions, gates, rates };
     let handler_app = app.clone();
     let handler = service_fn(move |request: Request<Body>| {
         let app = handler_app.clone();

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use clinicd_proto::audit::v1 as audit;
 use clinicd_proto::feed::v1 as feed;
-use clinicd_server::kernel::access::SessionFacts;
 use clinicd_server::kernel::access::tokens::NewToken;
+use clinicd_server::kernel::access::{SessionFacts, SessionTable};
 use clinicd_server::kernel::db::Conn;
 use clinicd_server::kernel::error::Result;
 use clinicd_server::kernel::events::{Event, ResourceKind};
@@ -27,6 +27,13 @@ type Audit = audit::audit_service_client::AuditServiceClient<Channel>;
 const ANN: Uuid = Uuid::from_u128(1);
 const BOSS: Uuid = Uuid::from_u128(2);
 
+/// What the kernel asks of the sessions of this test.
+const SESSIONS: SessionTable = SessionTable {
+    find: lookup,
+    touch: |_, _, facts| async { Ok(Some(facts.expires_at)) }.boxed(),
+    redeem: |_, _, _| async { Ok(None) }.boxed(),
+};
+
 /// Sessions as a table of this test has them; each has the id of its account.
 fn lookup(conn: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
     async move {
@@ -37,6 +44,10 @@ fn lookup(conn: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<Session
             roles,
             applicant: false,
             expires_at: jiff::Timestamp::MAX.into(),
+            began_at: jiff::Timestamp::UNIX_EPOCH.into(),
+            last_used_at: jiff::Timestamp::MAX.into(),
+            second_factor: false,
+            scopes: None,
         };
         Ok((live.execute(conn).await? == 1).then_some(facts))
     }
@@ -68,7 +79,7 @@ impl World {
             ..scratch.app.config.as_ref().clone()
         };
         scratch.app.config = config.into();
-        let running = serve::start(scratch.app.clone(), &scratch.url, lookup).await.unwrap();
+        let running = serve::start(scratch.app.clone(), &scratch.url, SESSIONS).await.unwrap();
         let url = format!("http://{}", running.address);
         let channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
         Self { scratch, channel }

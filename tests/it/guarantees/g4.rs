@@ -1,6 +1,10 @@
 //! G4: no duplicate effect.
 
+mod administration;
 mod changes;
+mod contacts;
+mod own_account;
+mod programs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -138,7 +142,20 @@ impl Trial {
 
     /// A repeated sign-out comes from a session that has ended: the answer may also be just that.
     async fn sign_out(&mut self, client: Client) {
-        let request = SignOutRequest { request_id: self.world.app.ids.next().to_string() };
+        self.ends_with(client.clone(), SignOutRequest::default()).await;
+        let after = effect_of(&contents(&self.world).await);
+        client.sign_out().await.unwrap();
+        let now = effect_of(&contents(&self.world).await);
+        assert_eq!(now["sessions"], after["sessions"]);
+    }
+
+    /// A change that ends the session which asks for it.
+    async fn ends_with<R>(&mut self, client: Client, mut request: R)
+    where
+        R: Unary,
+        R::Response: Debug,
+    {
+        *request.request_id_mut().unwrap() = self.world.app.ids.next().to_string();
         client.send(request.clone()).await.unwrap();
         let after = effect_of(&contents(&self.world).await);
         let repeated = at_once((0..copies()).map(|_| {
@@ -148,10 +165,11 @@ impl Trial {
         for answer in repeated.await {
             assert!(matches!(answer, Ok(_) | Err(Error::SessionEnded(_))), "{answer:?}");
         }
-        client.sign_out().await.unwrap();
         let now = effect_of(&contents(&self.world).await);
-        assert_eq!(now["sessions"], after["sessions"]);
-        self.tried.insert(SignOutRequest::PATH);
+        for table in ["accounts", "account_roles", "events", "jobs", "patients"] {
+            assert_eq!(now[table], after[table], "{}: {table}", R::PATH);
+        }
+        self.tried.insert(R::PATH);
     }
 }
 
@@ -184,11 +202,16 @@ fn fields<R: Rpc>() -> usize {
 async fn every_change_happens_once_however_often_it_is_asked_for() {
     let mut trial = Trial::start().await;
     changes::identity(&mut trial).await;
+    programs::all(&mut trial).await;
+    own_account::all(&mut trial).await;
+    contacts::by_phone(&mut trial).await;
+    contacts::by_mail(&mut trial).await;
     changes::files(&mut trial).await;
     let doctor = changes::onboarding(&mut trial).await;
     changes::profiles(&mut trial, &doctor).await;
     changes::appointments(&mut trial, &doctor).await;
     changes::visit(&mut trial, &doctor).await;
+    administration::accounts(&mut trial, &doctor).await;
 
     let paths = methods().into_iter().map(|method| {
         let service = method.parent_service().full_name().to_owned();

@@ -169,7 +169,7 @@ async fn a_change_that_missed_its_deadline_is_whole_or_nothing() {
     };
     let mut missed = Vec::new();
     let parts = "SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM patients), \
-                 (SELECT count(*) FROM activations), (SELECT count(*) FROM account_roles)";
+                 (SELECT count(*) FROM challenges), (SELECT count(*) FROM account_roles)";
     // Wherever it stands when the time is up.
     for table in ["accounts", "account_roles", "patients", "events", "jobs"] {
         let lock = format!("LOCK TABLE {table} IN EXCLUSIVE MODE");

@@ -7,6 +7,8 @@ mod limits;
 mod listener;
 mod overload;
 mod peers;
+mod rates;
+mod tickets;
 mod web;
 
 use base64::Engine as _;
@@ -43,7 +45,8 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
@@ -104,6 +107,18 @@ async fn native_with(
     body: Vec<u8>,
 ) -> Answer {
     let socket = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    native_on(socket, url, method, path, headers, body).await
+}
+
+/// The same on a connection that was made elsewhere.
+async fn native_on(
+    socket: TcpStream,
+    url: &str,
+    method: &str,
+    path: &str,
+    headers: Headers<'_>,
+    body: Vec<u8>,
+) -> Answer {
     let (client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);
     let mut request = Request::builder().method(method).uri(format!("{url}{path}"));

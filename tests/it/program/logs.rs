@@ -2,20 +2,26 @@
 
 use std::fs::File;
 
+use clinicd_proto::rpc::Rpc as _;
+use clinicd_sdk::proto::access::v1::Scope;
 use clinicd_sdk::proto::appointments::v1::{
     Appointment, BookAppointmentRequest, GetAppointmentRequest, GetNextFreeSlotRequest,
     StartVisitRequest,
 };
 use clinicd_sdk::proto::directory::v1::SearchDoctorsRequest;
+use clinicd_sdk::proto::files::v1::DownloadFileRequest;
 use clinicd_sdk::proto::identity::v1::{
-    ConfirmActivationRequest, ListUsersRequest, RefreshTokenRequest, RegisterAccountRequest,
+    ConfirmActivationRequest, CreateApiKeyRequest, CreateServiceAccountRequest,
+    ExchangeApiKeyRequest, IssueStreamTicketRequest, ListUsersRequest, RefreshTokenRequest,
+    RegisterAccountRequest,
 };
 use clinicd_sdk::proto::journals::v1::{GetNoteRequest, SaveDraftRequest};
 use clinicd_sdk::proto::r#type::v1::{ConsultationMode, PersonName};
 use clinicd_sdk::{Client, Code};
 use clinicd_tests::doctors::picture;
 use clinicd_tests::people::PASSWORD;
-use clinicd_tests::{Person, Process, World, refused};
+use clinicd_tests::{Person, Process, World, refused, wire};
+use prost::Message as _;
 
 const EMAIL: &str = "canary.mail@example.org";
 const SECRET: &str = "silent-orchard-lantern-31";
@@ -90,6 +96,34 @@ async fn visit(world: &World, patient: &Client, doctor: &Client, booked: &Appoin
     patient.send(GetAppointmentRequest { appointment_id: id }).await.unwrap();
 }
 
+/// A program comes with its key, and a browser with a ticket in its URL; the secrets of both.
+async fn programs(world: &World, url: &str, admin: &Client) -> Vec<String> {
+    let display_name = "canary of a program".to_owned();
+    let request = CreateServiceAccountRequest { display_name, ..Default::default() };
+    let account = admin.send(request).await.unwrap().service_account.unwrap();
+    let request = CreateApiKeyRequest {
+        service_account_id: account.id,
+        display_name: "canary of a key".to_owned(),
+        scopes: vec![Scope::FeedRead.into()],
+        expire_time: Some(world.app.clock.now().plus_seconds(3_600).into()),
+        ..Default::default()
+    };
+    let api_key = admin.send(request).await.unwrap().api_key;
+    let request = ExchangeApiKeyRequest { api_key: api_key.clone(), ..Default::default() };
+    let token = admin.signed_out().send(request).await.unwrap().access_token;
+    let file = admin.upload(FILE, "image/png", &picture()).await.unwrap();
+    let method = DownloadFileRequest::PATH.trim_start_matches('/').to_owned();
+    let request = IssueStreamTicketRequest { method, ..Default::default() };
+    let ticket = admin.send(request).await.unwrap().ticket;
+    let body = DownloadFileRequest { file_id: file.id }.encode_to_vec();
+    let path = format!("{}?ticket={ticket}", DownloadFileRequest::PATH);
+    for opens in [true, false] {
+        let answer = wire::call(&wire::channel(url), &path, None, body.clone()).await;
+        assert_eq!(answer.is_ok(), opens, "{answer:?}");
+    }
+    vec![api_key[api_key.len() - 43..].to_owned(), token, ticket]
+}
+
 /// Seen to fail without the filter of libraries in `main.rs`: the parameters of statements stood in
 /// the log, as lists of bytes.
 #[tokio::test(flavor = "multi_thread")]
@@ -116,6 +150,7 @@ async fn nothing_of_what_people_write_is_logged_at_any_level() {
     let admin_client = client.sign_in(&admin.email, PASSWORD).await.unwrap();
     let filter = ListUsersRequest { email: Some(EMAIL.to_owned()), ..Default::default() };
     assert_eq!(admin_client.send(filter).await.unwrap().users.len(), 1);
+    secrets.extend(programs(&world, &process.url, &admin_client).await);
     // A fault with the same content.
     world.sql("ALTER TABLE sign_in_failures RENAME TO away").await;
     let fault = client.sign_in(EMAIL, "canary of a wrong password").await;

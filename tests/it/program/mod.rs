@@ -2,6 +2,7 @@
 
 mod backup;
 mod commands;
+mod keys;
 mod killed;
 mod logs;
 mod metrics;

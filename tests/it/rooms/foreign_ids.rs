@@ -13,6 +13,7 @@ use clinicd_sdk::proto::files::v1::{
     AbortUploadRequest, DownloadFileRequest, FinishUploadRequest, GetUploadRequest,
     StartUploadRequest, UploadChunkRequest,
 };
+use clinicd_sdk::proto::identity::v1::{ListMySessionsRequest, RevokeSessionRequest};
 use clinicd_sdk::proto::journals::v1::{GetNoteRequest, SaveDraftRequest, SignNoteRequest};
 use clinicd_sdk::proto::onboarding::v1::{
     AttachDocumentRequest, DocumentKind, StartApplicationRequest,
@@ -31,19 +32,38 @@ use crate::contract::methods;
 
 /// Fields with ids of things that the caller may know of, whoever they are: doctors are public,
 /// and the rest is for those who run the platform.
-const OPEN_TO_THE_CALLER: [&str; 12] = [
+const OPEN_TO_THE_CALLER: &[&str] = &[
     "BookAppointment.doctor_id",
     "GetPublicDoctor.doctor_id",
     "ListSlots.doctor_id",
     "GetNextFreeSlot.doctor_id",
     "GrantAdmin.account_id",
     "RevokeAdmin.account_id",
+    "GetUser.account_id",
+    "UpdateUser.account_id",
+    "DeleteUser.account_id",
+    "BlockUser.account_id",
+    "UnblockUser.account_id",
+    "ListSignIns.account_id",
+    "DeleteSignIn.sign_in_id",
+    "GetStaffMember.account_id",
+    "RemoveStaffMember.account_id",
+    "BlockDoctor.doctor_id",
+    "UnblockDoctor.doctor_id",
+    "StartRecoveryFor.account_id",
+    "CreateApiKey.service_account_id",
+    "ListApiKeys.service_account_id",
+    "RevokeApiKey.api_key_id",
+    "GetDoctor.doctor_id",
     "GetApplication.application_id",
     "ApproveApplication.application_id",
     "RequestChanges.application_id",
     "RejectApplication.application_id",
     "SearchAuditLog.actor_id",
     "SearchAuditLog.patient_id",
+    "CreateApiKey.service_account_id",
+    "ListApiKeys.service_account_id",
+    "RevokeApiKey.api_key_id",
 ];
 
 /// What one doctor and one patient have that nobody else may know of.
@@ -55,6 +75,7 @@ struct Theirs {
     prescription: String,
     upload: String,
     file: String,
+    session: String,
 }
 
 async fn make(world: &World) -> Theirs {
@@ -90,6 +111,7 @@ async fn make(world: &World) -> Theirs {
     };
     let upload = asha.client.send(start).await.unwrap().upload.unwrap();
     let file = asha.client.upload("scan.png", "image/png", &picture()).await.unwrap();
+    let sessions = asha.client.send(ListMySessionsRequest::default()).await.unwrap().sessions;
     Theirs {
         doctor: doctor.id,
         patient: asha.id,
@@ -98,6 +120,7 @@ async fn make(world: &World) -> Theirs {
         prescription: prescription.id,
         upload: upload.id,
         file: file.id,
+        session: sessions[0].id.clone(),
     }
 }
 
@@ -216,7 +239,7 @@ impl Stranger<'_> {
         .await;
     }
 
-    async fn tries_files(&mut self, theirs: &Theirs) {
+    async fn tries_files_and_sessions(&mut self, theirs: &Theirs) {
         let id = &theirs.upload;
         self.tries("upload_id", id, |upload_id| GetUploadRequest { upload_id }).await;
         self.tries("upload_id", id, |upload_id| UploadChunkRequest {
@@ -233,6 +256,12 @@ impl Stranger<'_> {
         .await;
         self.tries("upload_id", id, |upload_id| AbortUploadRequest {
             upload_id,
+            ..Default::default()
+        })
+        .await;
+        let session = &theirs.session;
+        self.tries("session_id", session, |session_id| RevokeSessionRequest {
+            session_id,
             ..Default::default()
         })
         .await;
@@ -275,13 +304,13 @@ async fn foreign_ids_are_like_no_ids() {
     let mut stranger = Stranger { world: &world, person: doctor, tried: BTreeSet::new() };
     stranger.tries_appointments(&theirs).await;
     stranger.tries_records(&theirs).await;
-    stranger.tries_files(&theirs).await;
+    stranger.tries_files_and_sessions(&theirs).await;
     assert_eq!(stranger.tried, fields_with_ids());
 
     let ravi = world.patient().await;
     ravi.client.send(StartApplicationRequest::default()).await.unwrap();
     let mut stranger = Stranger { world: &world, person: ravi, tried: BTreeSet::new() };
-    stranger.tries_files(&theirs).await;
+    stranger.tries_files_and_sessions(&theirs).await;
     let id = &theirs.appointment;
     stranger
         .tries("appointment_id", id, |appointment_id| GetAppointmentRequest { appointment_id })

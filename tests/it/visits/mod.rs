@@ -5,6 +5,7 @@ mod audit_log;
 mod availability;
 mod booking;
 mod canary;
+mod master_key;
 mod notes;
 mod prescriptions;
 mod printed;

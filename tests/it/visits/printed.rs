@@ -1,6 +1,7 @@
 //! The prescription on paper: what is on it, that it stays the same, and what its code proves.
 
 use clinicd_sdk::Error;
+use clinicd_sdk::proto::identity::v1::DeleteUserRequest;
 use clinicd_sdk::proto::prescriptions::v1::{
     IssuePrescriptionRequest, ListPrescriptionsRequest, VerifyPrescriptionRequest,
     VerifyPrescriptionResponse,
@@ -71,6 +72,13 @@ async fn paper_holds_what_was_prescribed_and_stays_the_same() {
     for who in [&asha, &doctor] {
         assert_eq!(who.client.download_prescription(&issued.id).await.unwrap(), pdf);
     }
+    // Of a patient who has gone, everything but who it was.
+    world.sql("UPDATE appointments SET state = 'completed'").await;
+    let close = DeleteUserRequest { account_id: asha.id.clone(), ..Default::default() };
+    world.admin().await.client.send(close).await.unwrap();
+    let pdf = doctor.client.download_prescription(&issued.id).await.unwrap();
+    let text = self::text(&pdf);
+    assert!(text.contains(MEDICINE) && !text.contains(&asha.name.family), "{text}");
     world.finish().await;
 }
 

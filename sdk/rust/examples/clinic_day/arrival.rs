@@ -13,8 +13,8 @@ use super::papers;
 use super::story::{Day, Outcome, PASSWORD, People, Teller, insist, present, refused};
 
 impl Day {
-    /// Registers somebody and follows the mailed link.
-    async fn register(&self, name: (&str, &str)) -> Outcome<Client> {
+    /// Registers somebody and follows the mailed link; the address and a first session.
+    async fn register(&self, name: (&str, &str)) -> Outcome<(String, Client)> {
         let client = Client::connect_lazy(&self.url)?;
         let email = address(name.0)?;
         client
@@ -30,7 +30,13 @@ impl Day {
         client
             .send(identity::ConfirmActivationRequest { activation_token, ..Default::default() })
             .await?;
-        Ok(client.sign_in(&email, PASSWORD).await?)
+        let client = client.sign_in(&email, PASSWORD).await?;
+        Ok((email, client))
+    }
+
+    /// A new session: a change of roles has ended those before.
+    async fn again(&self, email: &str) -> Outcome<Client> {
+        Ok(Client::connect_lazy(&self.url)?.sign_in(email, PASSWORD).await?)
     }
 
     /// Chapters 1 and 2: an admin, an operator, and two doctors who pass onboarding.
@@ -43,21 +49,24 @@ impl Day {
         let (email, password) = (field("email:"), field("password:"));
         let superuser = Client::connect_lazy(&self.url)?.sign_in(email, password).await?;
         teller.say("The superuser signs in with the password of first-login.txt.");
-        let admin = self.register(("Meera", "Kulkarni")).await?;
+        let (email, admin) = self.register(("Meera", "Kulkarni")).await?;
         let account_id = present(admin.account_id(), "account")?.to_owned();
         let grant = identity::GrantAdminRequest { account_id, ..Default::default() };
         superuser.send(grant).await?;
+        let admin = self.again(&email).await?;
         teller.say("Meera registers, follows the mailed link, and becomes an admin.");
         let operator = self.hire(&admin).await?;
         teller.say("Meera hires Ravi for the front desk; he accepts the mailed invitation.");
 
         teller.chapter("2. A doctor passes onboarding");
-        let doctor = self.register(("Anjali", "Deshpande")).await?;
+        let (email, doctor) = self.register(("Anjali", "Deshpande")).await?;
         self.onboard(teller, &doctor, &admin, true).await?;
-        let other_doctor = self.register(("Farid", "Ansari")).await?;
+        let doctor = self.again(&email).await?;
+        let (email, other_doctor) = self.register(("Farid", "Ansari")).await?;
         self.onboard(teller, &other_doctor, &admin, false).await?;
-        let patient = self.register(("Nisha", "Patil")).await?;
-        let other_patient = self.register(("Kabir", "Shah")).await?;
+        let other_doctor = self.again(&email).await?;
+        let (_, patient) = self.register(("Nisha", "Patil")).await?;
+        let (_, other_patient) = self.register(("Kabir", "Shah")).await?;
         Ok(People { admin, operator, doctor, other_doctor, patient, other_patient })
     }
 

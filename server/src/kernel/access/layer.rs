@@ -7,21 +7,23 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT_LANGUAGE, ALLOW, CONTENT_TYPE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio::time::{Instant, timeout_at};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 use tower::{Layer, Service};
 
-use super::rules::{Audience, Rule, Rules};
-use super::{Caller, SessionFacts, Sessions, SignedIn};
+use super::admitting::peer_address;
+use super::rates::Rates;
+use super::rules::Rule;
+use super::{Actor, Caller, Sessions};
 use crate::app::App;
 use crate::kernel::audit;
 use crate::kernel::error::{Error, Reason, Result, localized, name_of};
-use crate::kernel::kinds::{AccountId, Role, SessionId};
+use crate::kernel::kinds::AccountId;
 use crate::kernel::locale;
 use crate::kernel::transport::Peer;
 use crate::kernel::transport::deadline::Deadline;
@@ -34,12 +36,12 @@ use crate::kernel::transport::shares::Share;
 pub struct AccessLayer {
     /// The application.
     pub app: App,
-    /// The rule of every method.
-    pub rules: Arc<Rules>,
     /// The sessions.
     pub sessions: Sessions,
     /// The places for calls at work.
     pub gates: Arc<Gates>,
+    /// How often a caller may call.
+    pub rates: Arc<Rates>,
 }
 
 impl<S> Layer<S> for AccessLayer {
@@ -79,7 +81,7 @@ where
         let gate = Arc::clone(&self.gate);
         let request_id = gate.app.ids.next();
         let language = locale::of_header(request.headers().get(ACCEPT_LANGUAGE));
-        let rule = gate.rules.get(request.uri().path());
+        let rule = gate.app.rules.get(request.uri().path());
         let deadline = Deadline::of(request.headers());
         let span = tracing::info_span!("rpc", %request_id, method = rule.map(|rule| rule.method));
         // On the heap at once: the layers around it would each move the whole of it.
@@ -146,6 +148,9 @@ impl AccessLayer {
             let late = refuse(Error::of(Reason::DeadlineExceeded));
             return self.finish(rule, None, late, started).await;
         }
+        if let Err(error) = self.rates.before_work(rule, peer_address(&head.extensions)) {
+            return refuse(error);
+        }
         let (place, body) = match self.gates.enter(rule, body, ends).await {
             Ok(entered) => entered,
             // The gates count what they shed; a line in the log for each would be work.
@@ -190,6 +195,10 @@ impl AccessLayer {
             Ok(admitted) => admitted,
             Err(error) => return self.finish(rule, None, refuse(error), started).await,
         };
+        // Counted, as what the gates shed; a line in the log for each would be work.
+        if let Err(error) = self.rates.of_account(rule, caller.account()) {
+            return refuse(error);
+        }
         if let Err(error) = permission {
             return self.finish(rule, Some(&caller), refuse(error), started).await;
         }
@@ -200,7 +209,12 @@ impl AccessLayer {
         let peer = head.extensions.get::<Peer>().cloned();
         head.extensions.insert(caller.clone());
         let request = Request::from_parts(head, body);
-        let answer = AssertUnwindSafe(inner.call(request)).catch_unwind();
+        let actor = caller.session.as_ref().map(|session| Actor {
+            account: session.account,
+            stand_in: rule.is_stand_in(&session.roles),
+        });
+        let answer = Actor::acting(actor, inner.call(request));
+        let answer = AssertUnwindSafe(answer).catch_unwind();
         let response = if rule.standard || rule.runs_to_its_end() {
             answer.await.map_err(|_| Reason::Internal)
         } else {
@@ -230,47 +244,6 @@ impl AccessLayer {
             return self.gates.stream(rule, account).map(Open::Stream);
         }
         self.gates.call(account).map(Open::Call)
-    }
-
-    /// Finds out who calls, and whether the rule lets them in. A role that was given a moment ago
-    /// counts: before a refusal the database is asked anew.
-    async fn admit(&self, rule: &'static Rule, head: &Parts) -> Result<(Caller, Result<()>)> {
-        let mut caller = Caller {
-            session: None,
-            method: rule.method,
-            medical: rule.medical,
-            address: address(&head.extensions),
-            trail: Arc::default(),
-        };
-        if rule.audience == Audience::Public {
-            return Ok((caller, Ok(())));
-        }
-        let (session, mut facts) = self.session(&head.headers).await?;
-        if permitted(rule, &facts).is_err() {
-            self.sessions.forget(session);
-            (_, facts) = self.session(&head.headers).await?;
-        }
-        let permission = permitted(rule, &facts);
-        caller.session = Some(SignedIn { account: facts.account, session, roles: facts.roles });
-        Ok((caller, permission))
-    }
-
-    async fn session(&self, headers: &HeaderMap) -> Result<(SessionId, SessionFacts)> {
-        let unauthenticated = || Error::of(Reason::Unauthenticated);
-        let token = headers
-            .get(AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "))
-            .ok_or_else(unauthenticated)?;
-        let now = self.app.clock.now();
-        let claims =
-            self.app.tokens.verify(token, now.timestamp()).map_err(|_| unauthenticated())?;
-        let id = SessionId(claims.sid);
-        let facts = self.sessions.find(&self.app.db, id, now).await?.ok_or_else(unauthenticated)?;
-        if facts.account.0 != claims.sub {
-            return Err(unauthenticated());
-        }
-        Ok((id, facts))
     }
 
     /// What every answer goes through: wrong codes of the transport are mended, a refused access
@@ -322,23 +295,6 @@ impl AccessLayer {
 enum Open {
     Stream(OpenStream),
     Call(#[expect(dead_code, reason = "given back when dropped")] Option<Share<AccountId>>),
-}
-
-/// Whether the rule lets an account in.
-fn permitted(rule: &Rule, facts: &SessionFacts) -> Result<()> {
-    let Audience::Roles(roles) = &rule.audience else { return Ok(()) };
-    if roles.iter().any(|role| facts.roles.contains(role)) {
-        return Ok(());
-    }
-    if facts.applicant && roles.contains(&Role::Doctor) {
-        return Err(Error::of(Reason::OnboardingNotApproved));
-    }
-    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
-    Err(Error::of(Reason::RoleRequired).with("roles", names.join(",")))
-}
-
-fn address(extensions: &http::Extensions) -> String {
-    extensions.get::<Peer>().map(|peer| peer.address.to_string()).unwrap_or_default()
 }
 
 /// `grpc-status` of an answer that consists of trailers only; `None` when a message follows.

@@ -4,8 +4,11 @@
 //! [`rules`] at start and enforced by [`layer`] before a byte of the request is decoded. Which
 //! record a caller may see is SQL, in each room's `visible_to`.
 
+mod actor;
+mod admitting;
 mod counts;
 pub mod layer;
+pub mod rates;
 pub mod rules;
 mod sessions;
 mod token_cache;
@@ -15,11 +18,12 @@ use std::sync::Arc;
 
 use tonic::Request;
 
-pub use sessions::{SessionFacts, SessionLookup, Sessions};
+pub use actor::Actor;
+pub use sessions::{SessionFacts, SessionTable, Sessions};
 
 use super::audit::Trail;
 use super::error::{Error, Reason, Result};
-use super::kinds::{AccountId, DoctorId, PatientId, Role, SessionId};
+use super::kinds::{AccountId, DoctorId, PatientId, Role, Scope, SessionId, Time};
 
 /// The caller of one RPC.
 #[derive(Debug, Clone)]
@@ -32,6 +36,8 @@ pub struct Caller {
     pub medical: bool,
     /// Network address of the client.
     pub address: String,
+    /// What the client says of itself, at most 200 characters.
+    pub user_agent: String,
     /// What this call has written to the audit log.
     pub trail: Arc<Trail>,
 }
@@ -45,6 +51,12 @@ pub struct SignedIn {
     pub session: SessionId,
     /// The roles that the account holds at this moment.
     pub roles: Vec<Role>,
+    /// What the session of a program may do; `None` for people.
+    pub scopes: Option<Vec<Scope>>,
+    /// When the account proved who it is.
+    pub signed_in_at: Time,
+    /// A second factor was given.
+    pub second_factor: bool,
 }
 
 impl Caller {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use prost_reflect::{DescriptorPool, DynamicMessage, MethodDescriptor, Value};
 
 use super::counts::Counts;
-use crate::kernel::kinds::Role;
+use crate::kernel::kinds::{Role, Scope};
 
 /// Full name of the option.
 const OPTION: &str = "clinicd.access.v1.access";
@@ -41,6 +41,10 @@ pub struct Rule {
     pub audience: Audience,
     /// It shows medical data: every call is audited.
     pub medical: bool,
+    /// The API key scope with which programs may call it; none: they may not.
+    pub scope: Option<Scope>,
+    /// An admin who calls it acts in the place of missing staff, by declaration.
+    pub stand_in: bool,
     /// It changes something: it carries a `request_id` and runs to its end once begun.
     pub changes: bool,
     /// It is one of the standard services, not ours.
@@ -64,12 +68,52 @@ pub enum Lane {
     Work,
 }
 
+/// Which calls of one caller are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Sign-in, registration and the like, by client address.
+    SignIn,
+    /// Reads without a token, by client address.
+    PublicReads,
+    /// Reads, by account.
+    Reads,
+    /// Changes, by account.
+    Changes,
+    /// What shows medical data, by account.
+    Medical,
+}
+
 impl Rule {
+    /// Which rate counts; none for health and reflection.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        match (self.audience == Audience::Public, self.changes) {
+            _ if self.standard => None,
+            (true, true) => Some(Class::SignIn),
+            (true, false) => Some(Class::PublicReads),
+            _ if self.medical => Some(Class::Medical),
+            (false, true) => Some(Class::Changes),
+            (false, false) => Some(Class::Reads),
+        }
+    }
+
     /// What changes something, or shows medical data after its audit entry, is not broken off when
     /// its client goes away or its deadline passes.
     #[must_use]
     pub fn runs_to_its_end(&self) -> bool {
         self.changes || self.medical
+    }
+
+    /// Whether an account with these roles calls it in the place of missing staff: it runs the
+    /// platform, and holds none of the staff roles that the method names.
+    #[must_use]
+    pub fn is_stand_in(&self, roles: &[Role]) -> bool {
+        let runs_platform = |role: &Role| matches!(role, Role::Admin | Role::Superuser);
+        let Audience::Roles(named) = &self.audience else { return false };
+        let mut desk =
+            named.iter().filter(|role| role.is_staff() && !runs_platform(role)).peekable();
+        let missing = desk.peek().is_some() && !desk.any(|role| roles.contains(role));
+        (self.stand_in || missing) && roles.iter().any(runs_platform)
     }
 
     /// Which places a call of this method needs. What anybody may change without a token is signing
@@ -125,6 +169,8 @@ impl Rules {
                 method: path.trim_start_matches('/'),
                 audience: Audience::Public,
                 medical: false,
+                scope: None,
+                stand_in: false,
                 changes: false,
                 standard: true,
                 takes_stream,
@@ -156,6 +202,14 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, Rul
     let medical =
         matches!(access.as_deref(), Some(Value::Message(access)) if flag(access, "medical"));
     let Some(audience) = audience else { return Err(RuleError::Audience(name)) };
+    let stand_in =
+        matches!(access.as_deref(), Some(Value::Message(access)) if flag(access, "stand_in"));
+    let scope = match access.as_deref() {
+        Some(Value::Message(access)) => {
+            access.get_field_by_name("scope").and_then(|scope| scope.as_enum_number())
+        }
+        _ => None,
+    };
     if medical && audience == Audience::Public {
         return Err(RuleError::PublicMedical(name));
     }
@@ -169,6 +223,8 @@ fn rule_of(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rule, Rul
         method: Box::leak(name.into_boxed_str()),
         audience,
         medical,
+        scope: scope.and_then(Scope::from_wire),
+        stand_in,
         changes,
         standard: false,
         takes_stream: method.is_client_streaming(),
@@ -206,14 +262,29 @@ mod tests {
     fn every_method_has_a_rule() {
         let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
         let note = rules.get("/clinicd.journals.v1.VisitNoteService/GetNote").unwrap();
-        assert!(note.medical && !note.changes);
+        assert!(note.medical && !note.changes && note.scope.is_none());
         let sign_in = rules.get("/clinicd.identity.v1.AuthService/SignIn").unwrap();
         assert_eq!(sign_in.audience, Audience::Public);
         assert!(sign_in.changes);
         assert_eq!((sign_in.lane(), note.lane()), (Lane::SignIn, Lane::Work));
         let watch = rules.get("/clinicd.feed.v1.FeedService/Watch").unwrap();
         assert!(watch.gives_stream && !watch.takes_stream && !note.gives_stream);
+        assert_eq!(watch.scope, Some(Scope::FeedRead));
         assert!(rules.get("/clinicd.journals.v1.VisitNoteService/Nothing").is_none());
+    }
+
+    #[test]
+    fn an_admin_without_the_desk_s_role_stands_in_for_it() {
+        let rules = Rules::from_descriptors(clinicd_proto::FILE_DESCRIPTOR_SET).unwrap();
+        let book =
+            rules.get("/clinicd.appointments.v1.AppointmentService/BookAppointment").unwrap();
+        assert!(book.is_stand_in(&[Role::Patient, Role::Admin]));
+        assert!(!book.is_stand_in(&[Role::Operator, Role::Admin]));
+        assert!(!book.is_stand_in(&[Role::Patient]));
+        let block = rules.get("/clinicd.identity.v1.UserAdminService/BlockUser").unwrap();
+        assert!(!block.is_stand_in(&[Role::Admin]), "an admin's own work");
+        let update = rules.get("/clinicd.identity.v1.UserAdminService/UpdateUser").unwrap();
+        assert!(update.is_stand_in(&[Role::Superuser]));
     }
 
     #[test]

@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 
-use crate::kernel::db::{Conn, Db};
+use crate::app::App;
+use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
-use crate::kernel::kinds::{AccountId, Role, SessionId, Time};
+use crate::kernel::kinds::{AccountId, Role, Scope, SessionId, Time};
 
 /// How long an answer of the database is believed.
 const BELIEVED: Duration = Duration::from_millis(500);
+/// How exactly the last use of a session is kept, in seconds.
+const USE_PERIOD: i64 = 60;
 /// Sessions remembered at most.
 const REMEMBERED: usize = 20_000;
 
@@ -29,38 +32,89 @@ pub struct SessionFacts {
     pub applicant: bool,
     /// When the session ends.
     pub expires_at: Time,
+    /// When it began, with a sign-in.
+    pub began_at: Time,
+    /// When it was last used, to the minute.
+    pub last_used_at: Time,
+    /// A second factor was given.
+    pub second_factor: bool,
+    /// What the session of a program may do; `None` for people.
+    pub scopes: Option<Vec<Scope>>,
 }
 
-/// Looks a session up; none when it ended or its account is not active. Given by the identity
-/// room, which owns the tables.
-pub type SessionLookup =
-    for<'a> fn(&'a mut Conn, SessionId) -> BoxFuture<'a, Result<Option<SessionFacts>>>;
+/// Notes that a session is used.
+pub type Touch =
+    for<'a> fn(&'a App, SessionId, &'a SessionFacts) -> BoxFuture<'a, Result<Option<Time>>>;
+
+/// Uses a ticket for a method.
+pub type Redeem =
+    for<'a> fn(&'a App, &'a str, &'static str) -> BoxFuture<'a, Result<Option<SessionId>>>;
+
+/// What the kernel asks of the identity room, which owns the tables of sessions.
+#[derive(Clone, Copy)]
+pub struct SessionTable {
+    /// Looks a session up; none when it ended or its account is not active.
+    pub find: for<'a> fn(&'a mut Conn, SessionId) -> BoxFuture<'a, Result<Option<SessionFacts>>>,
+    /// Notes that a session is used now, and tells when it ends; none when it has ended.
+    pub touch: Touch,
+    /// Uses a ticket for this method, once; its session.
+    pub redeem: Redeem,
+}
 
 /// Sessions with a short memory. Clones share it.
 #[derive(Clone)]
 pub struct Sessions {
-    lookup: SessionLookup,
+    table: SessionTable,
     believed: Arc<Mutex<HashMap<SessionId, (Instant, SessionFacts)>>>,
 }
 
 impl Sessions {
-    /// Sessions as this lookup finds them.
+    /// Sessions of this table.
     #[must_use]
-    pub fn new(lookup: SessionLookup) -> Self {
-        Self { lookup, believed: Arc::default() }
+    pub fn new(table: SessionTable) -> Self {
+        Self { table, believed: Arc::default() }
     }
 
     /// The facts about a live session.
-    pub async fn find(&self, db: &Db, id: SessionId, now: Time) -> Result<Option<SessionFacts>> {
+    pub async fn find(&self, app: &App, id: SessionId) -> Result<Option<SessionFacts>> {
         let mut facts = self.remembered(id);
         if facts.is_none() {
-            let mut conn = db.read().await?;
-            facts = (self.lookup)(&mut conn, id).await?;
+            let mut conn = app.db.read().await?;
+            facts = (self.table.find)(&mut conn, id).await?;
             if let Some(facts) = &facts {
                 self.remember(id, facts.clone());
             }
         }
-        Ok(facts.filter(|facts| facts.expires_at > now))
+        Ok(facts.filter(|facts| facts.expires_at > app.clock.now()))
+    }
+
+    /// A call uses a session, which moves its end; `false` when it has ended meanwhile. Streams that
+    /// wait do not use it.
+    pub async fn used(&self, app: &App, id: SessionId, facts: &SessionFacts) -> Result<bool> {
+        let now = app.clock.now();
+        if facts.last_used_at.plus_seconds(USE_PERIOD) > now {
+            return Ok(true);
+        }
+        let Some(expires_at) = (self.table.touch)(app, id, facts).await? else {
+            self.forget(id);
+            return Ok(false);
+        };
+        let mut believed = self.believed.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is believed gets no younger by this.
+        if let Some((_, facts)) = believed.get_mut(&id) {
+            (facts.last_used_at, facts.expires_at) = (now, expires_at);
+        }
+        Ok(true)
+    }
+
+    /// The session of a ticket for this method, which works once.
+    pub async fn redeem(
+        &self,
+        app: &App,
+        ticket: &str,
+        method: &'static str,
+    ) -> Result<Option<SessionId>> {
+        (self.table.redeem)(app, ticket, method).await
     }
 
     /// Forgets a session that has just ended here, so that it fails at once on this replica.

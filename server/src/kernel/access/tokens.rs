@@ -7,7 +7,10 @@
 //! `alg`, `kid` and `typ` and nothing else (so no `jku`, `jwk`, `x5u`, `crit`), every claim
 //! required in its JSON type, `nbf` judged, and [`LEEWAY`] instead of a minute.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
@@ -19,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::token_cache::TokenCache;
-use crate::kernel::crypto::{keys::SigningKey, sha256};
+use crate::kernel::crypto::sha256;
+use crate::kernel::crypto::signing::{SigningKey, signer};
 
 /// Longest token that is looked at, in bytes.
 pub const MAX_TOKEN: usize = 4_096;
@@ -130,20 +134,52 @@ struct Head {
     typ: String,
 }
 
-struct VerifyKey {
+/// A key as it is used.
+struct ReadyKey {
     kid: String,
     public: [u8; 32],
-    key: DecodingKey,
+    ripe_at: i64,
+    verifier: DecodingKey,
+    signer: EncodingKey,
+    head: Header,
+}
+
+impl From<&SigningKey> for ReadyKey {
+    fn from(key: &SigningKey) -> Self {
+        let mut head = Header::new(Algorithm::EdDSA);
+        head.kid = Some(key.kid.clone());
+        Self {
+            kid: key.kid.clone(),
+            public: key.public,
+            ripe_at: key.ripe_at(),
+            verifier: DecodingKey::from_ed_der(&key.public),
+            signer: EncodingKey::from_ed_der(key.pkcs8()),
+            head,
+        }
+    }
+}
+
+/// The keys at one time, and what was verified with them: it is forgotten with a key.
+struct KeySet {
+    keys: Vec<ReadyKey>,
+    cache: TokenCache,
+}
+
+impl KeySet {
+    fn new(keys: &[SigningKey]) -> Result<Arc<Self>, TokenError> {
+        if keys.is_empty() {
+            return Err(TokenError::CannotSign);
+        }
+        let keys = keys.iter().map(ReadyKey::from).collect();
+        Ok(Arc::new(Self { keys, cache: TokenCache::new() }))
+    }
 }
 
 /// Issues and verifies access tokens. One for the whole server.
 pub struct Tokens {
     config: TokenConfig,
-    signer: EncodingKey,
-    head: Header,
-    verifiers: Vec<VerifyKey>,
     validation: Validation,
-    cache: TokenCache,
+    keys: RwLock<Arc<KeySet>>,
 }
 
 impl fmt::Debug for Tokens {
@@ -153,20 +189,8 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// The last key signs, all verify. Fails with `CannotSign` without a key.
+    /// The [`signer`] among the keys signs, all verify. Fails with `CannotSign` without a key.
     pub fn new(keys: &[SigningKey], config: TokenConfig) -> Result<Self, TokenError> {
-        let newest = keys.last().ok_or(TokenError::CannotSign)?;
-        let mut head = Header::new(Algorithm::EdDSA);
-        head.kid = Some(newest.kid.clone());
-        let verifiers = keys
-            .iter()
-            .map(|key| VerifyKey {
-                kid: key.kid.clone(),
-                public: key.public,
-                key: DecodingKey::from_ed_der(&key.public),
-            })
-            .collect();
-
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[&config.issuer]);
         validation.set_audience(&[&config.audience]);
@@ -174,9 +198,23 @@ impl Tokens {
         // Times are judged below, by the given clock and not by the library's.
         validation.validate_exp = false;
         validation.validate_nbf = false;
+        Ok(Self { config, validation, keys: RwLock::new(KeySet::new(keys)?) })
+    }
 
-        let signer = EncodingKey::from_ed_der(newest.pkcs8());
-        Ok(Self { config, signer, head, verifiers, validation, cache: TokenCache::new() })
+    /// Goes on with these keys, from the next token on; tells whether they are others. Fails with
+    /// `CannotSign` without a key, and then goes on with those that it has.
+    pub fn replace_keys(&self, keys: &[SigningKey]) -> Result<bool, TokenError> {
+        let names = |key: &ReadyKey| (key.kid.clone(), key.public, key.ripe_at);
+        let new = KeySet::new(keys)?;
+        if new.keys.iter().map(names).eq(self.keys().keys.iter().map(names)) {
+            return Ok(false);
+        }
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = new;
+        Ok(true)
+    }
+
+    fn keys(&self) -> Arc<KeySet> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A signed token, valid from `now` for the configured life.
@@ -194,7 +232,9 @@ impl Tokens {
             exp: now.saturating_add(self.config.life),
             jti: new.id,
         };
-        let token = jsonwebtoken::encode(&self.head, &claims, &self.signer)
+        let set = self.keys();
+        let key = signer(&set.keys, |key| key.ripe_at, now).ok_or(TokenError::CannotSign)?;
+        let token = jsonwebtoken::encode(&key.head, &claims, &key.signer)
             .map_err(|_| TokenError::CannotSign)?;
         if token.len() > MAX_TOKEN { Err(TokenError::TooLong) } else { Ok(token) }
     }
@@ -207,12 +247,12 @@ impl Tokens {
             length if length > MAX_TOKEN => return Err(TokenError::TooLong),
             _ => {}
         }
-        let digest = sha256(token.as_bytes());
-        if let Some(claims) = self.cache.get(&digest, now) {
+        let (set, digest) = (self.keys(), sha256(token.as_bytes()));
+        if let Some(claims) = set.cache.get(&digest, now) {
             return Ok(claims);
         }
-        let claims = Arc::new(self.check(token, now)?);
-        self.cache.put(digest, Arc::clone(&claims), now);
+        let claims = Arc::new(self.check(&set.keys, token, now)?);
+        set.cache.put(digest, Arc::clone(&claims), now);
         Ok(claims)
     }
 
@@ -220,7 +260,8 @@ impl Tokens {
     #[must_use]
     pub fn jwks(&self) -> serde_json::Value {
         let keys: Vec<_> = self
-            .verifiers
+            .keys()
+            .keys
             .iter()
             .map(|key| {
                 serde_json::json!({
@@ -236,7 +277,7 @@ impl Tokens {
         serde_json::json!({ "keys": keys })
     }
 
-    fn check(&self, token: &str, now: i64) -> Result<Claims, TokenError> {
+    fn check(&self, keys: &[ReadyKey], token: &str, now: i64) -> Result<Claims, TokenError> {
         let head = token.split('.').next().unwrap_or_default();
         let head = URL_SAFE_NO_PAD.decode(head).map_err(|_| TokenError::Malformed)?;
         let head: Head = serde_json::from_slice(&head).map_err(|_| TokenError::Malformed)?;
@@ -246,9 +287,8 @@ impl Tokens {
         if head.typ != HEADER_TYPE {
             return Err(TokenError::WrongType);
         }
-        let verifier = self.verifiers.iter().find(|key| key.kid == head.kid);
-        let verifier = verifier.ok_or(TokenError::UnknownKey)?;
-        let claims = jsonwebtoken::decode::<Claims>(token, &verifier.key, &self.validation)
+        let key = keys.iter().find(|key| key.kid == head.kid).ok_or(TokenError::UnknownKey)?;
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.verifier, &self.validation)
             .map_err(|error| refusal(&error))?
             .claims;
         if claims.typ != ACCESS {

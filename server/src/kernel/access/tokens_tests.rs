@@ -72,7 +72,7 @@ fn issued_tokens_verify_within_their_life() {
 }
 
 #[test]
-fn the_newest_key_signs_and_all_verify() {
+fn the_last_key_signs_and_all_verify() {
     let (old, new) = (key(), SigningKey::generate(2).unwrap());
     let before = tokens(std::slice::from_ref(&old));
     let after = tokens(&[old, new.clone()]);
@@ -244,4 +244,30 @@ fn the_key_set_is_public_and_complete() {
         assert_eq!((&listed["kty"], &listed["crv"]), (&json!("OKP"), &json!("Ed25519")));
         assert!(listed.get("d").is_none());
     }
+}
+
+#[test]
+fn keys_are_replaced_while_tokens_live() {
+    let old = key();
+    let mut new = SigningKey::generate(2).unwrap();
+    new.made_at = NOW;
+    let tokens = tokens(std::slice::from_ref(&old));
+    let token = tokens.issue(one(), at(NOW)).unwrap();
+    tokens.verify(&token, at(NOW)).unwrap();
+    assert_eq!(tokens.replace_keys(std::slice::from_ref(&old)), Ok(false));
+    assert_eq!(tokens.replace_keys(&[]), Err(TokenError::CannotSign));
+
+    assert_eq!(tokens.replace_keys(&[old.clone(), new.clone()]), Ok(true));
+    assert_eq!(tokens.jwks()["keys"].as_array().unwrap().len(), 2);
+    tokens.verify(&token, at(NOW)).unwrap();
+    let kid = |token: &str| jsonwebtoken::decode_header(token).unwrap().kid.unwrap();
+    let ripe = new.ripe_at();
+    assert_eq!(kid(&tokens.issue(one(), at(ripe - 1)).unwrap()), old.kid);
+    let newer = tokens.issue(one(), at(ripe)).unwrap();
+    assert_eq!(kid(&newer), new.kid);
+
+    // A key that goes takes with it what was verified with it a moment ago.
+    assert_eq!(tokens.replace_keys(&[new]), Ok(true));
+    assert_eq!(tokens.verify(&token, at(NOW)), Err(TokenError::UnknownKey));
+    tokens.verify(&newer, at(ripe)).unwrap();
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `master-<version>.key` | 32 random bytes in hex; the highest version encrypts, all decrypt |
 //! | `master-<version>.retired.key` | no longer opens data keys; still verifies what it once signed |
-//! | `signing-<kid>.pem` | Ed25519 in PKCS#8; the last by name signs access tokens, all verify |
+//! | `signing-<kid>.pem` | Ed25519 in PKCS#8 for access tokens: all verify, one signs (see [`super::signing`]) |
 //! | `.lock` | held while a process creates files |
 //!
 //! Files are made for the owner alone (mode 0600 in a folder of mode 0700) and appear complete or
@@ -19,14 +19,13 @@ use std::{
 
 use std::sync::Arc;
 
-use aws_lc_rs::{hkdf, signature::Ed25519KeyPair, signature::KeyPair};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
-use super::{CryptoError, Macs, MasterKeys, Random, digest_bytes, sha256};
+pub use super::signing::SigningKey;
 
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
+use super::signing::over_at;
+use super::{CryptoError, Macs, MasterKeys, Random};
 
 /// Why the key folder could not be used. Names files, never their content.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +48,20 @@ pub enum KeyError {
     /// The named master key cannot be retired: it does not exist or is the newest.
     #[error("key folder: master key {0} cannot be retired")]
     NotRetirable(u32),
+    /// There is no signing key of this name.
+    #[error("key folder: there is no signing key {0}; `clinicd keys list` shows those there are")]
+    NoSigningKey(String),
+    /// The named signing key signs, or is about to.
+    #[error("signing key {0} is the newest: rotate first, and retire it when its time is over")]
+    NewestSigningKey(String),
+    /// Tokens of the named signing key may still be valid.
+    #[error("tokens of signing key {kid} may be valid for another {minutes} minutes")]
+    StillValid {
+        /// The key.
+        kid: String,
+        /// How long, rounded up.
+        minutes: i64,
+    },
     /// The cryptographic library refused.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
@@ -92,53 +105,6 @@ impl MasterKey {
     }
 }
 
-/// One Ed25519 key that signs access tokens.
-#[derive(Clone)]
-pub struct SigningKey {
-    /// Names the key in the head of a token: letters, digits, `-` and `_`.
-    pub kid: String,
-    /// The raw public key.
-    pub public: [u8; 32],
-    pkcs8: Zeroizing<Vec<u8>>,
-}
-
-impl std::fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SigningKey").field("kid", &self.kid).finish_non_exhaustive()
-    }
-}
-
-impl SigningKey {
-    /// A new random key; `number` makes its kid sort behind all lower ones.
-    pub fn generate(number: u32) -> Result<Self, CryptoError> {
-        let pair = Ed25519KeyPair::generate()?;
-        // Version 1 of the format, so that operators can read the file with the OpenSSL command.
-        let pkcs8 = Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec());
-        let public = digest_bytes(pair.public_key().as_ref());
-        let kid = format!("{number:06}-{}", hex::encode(&sha256(&public)[..4]));
-        Ok(Self { kid, public, pkcs8 })
-    }
-
-    /// The private key in PKCS#8 DER. Never leaves this crate.
-    pub(crate) fn pkcs8(&self) -> &[u8] {
-        &self.pkcs8
-    }
-
-    fn from_pem(kid: &str, pem: &str) -> Option<Self> {
-        let body = pem.trim().strip_prefix(PEM_BEGIN)?.strip_suffix(PEM_END)?;
-        let body = Zeroizing::new(body.split_whitespace().collect::<String>());
-        let pkcs8 = Zeroizing::new(STANDARD.decode(body.as_bytes()).ok()?);
-        let pair = Ed25519KeyPair::from_pkcs8(&pkcs8).ok()?;
-        let public = digest_bytes(pair.public_key().as_ref());
-        Some(Self { kid: kid.to_owned(), public, pkcs8 })
-    }
-
-    fn to_pem(&self) -> Zeroizing<String> {
-        let body = Zeroizing::new(STANDARD.encode(&*self.pkcs8));
-        Zeroizing::new(format!("{PEM_BEGIN}\n{}\n{PEM_END}\n", *body))
-    }
-}
-
 /// Everything that the key folder gives.
 #[derive(Debug)]
 pub struct Keys {
@@ -146,7 +112,7 @@ pub struct Keys {
     pub master: MasterKeys,
     /// Signs and seals the server's own values.
     pub macs: Arc<Macs>,
-    /// Token keys in order; the last one signs. Never empty.
+    /// Token keys in order. Never empty.
     pub signing: Vec<SigningKey>,
 }
 
@@ -175,8 +141,9 @@ impl KeyFolder {
         found.into_keys(path)
     }
 
-    /// Adds a master key and returns its version. Every process picks it up at its next start;
-    /// stored data keys move over by [`MasterKeys::rewrap`].
+    /// Adds a master key and returns its version. Every process picks it up at its next start, and
+    /// one that has not yet reads nothing that another has sealed since: stop all before. Stored
+    /// data keys move over by [`MasterKeys::rewrap`].
     pub fn rotate_master(path: &Path) -> Result<u32, KeyError> {
         let _lock = lock(path)?;
         let version = Found::read(path)?.newest_master().map_or(MasterKey::FIRST, |v| v + 1);
@@ -198,15 +165,51 @@ impl KeyFolder {
         sync_folder(path)
     }
 
-    /// Adds a signing key and returns its kid. Processes that did not restart since refuse tokens
-    /// of the new key, so restart all replicas within the life of an access token. The old file
-    /// may go when the last of its tokens has expired.
+    /// The signing keys that lie in the folder now, in order.
+    pub fn signing(path: &Path) -> Result<Vec<SigningKey>, KeyError> {
+        Ok(Found::read(path)?.signing)
+    }
+
+    /// The master keys that lie in the folder now, in order.
+    pub fn masters(path: &Path) -> Result<Vec<MasterKey>, KeyError> {
+        Ok(Found::read(path)?.masters)
+    }
+
+    /// Adds a signing key and returns its kid. Running servers pick it up by themselves.
     pub fn rotate_signing(path: &Path) -> Result<String, KeyError> {
         let _lock = lock(path)?;
-        let newest = Found::read(path)?.signing.pop();
-        let number = newest.and_then(|key| key.kid.split('-').next()?.parse::<u32>().ok());
+        let newest = Found::read(path)?.signing.pop().ok_or_else(|| no_signing(path))?;
+        let number = newest.kid.split('-').next().and_then(|number| number.parse::<u32>().ok());
         write_signing(path, number.unwrap_or(0) + 1)
     }
+
+    /// Removes a signing key of which no token is valid any more. `now` in seconds since 1970;
+    /// `token_seconds`: the life of a token.
+    pub fn retire_signing(
+        path: &Path,
+        kid: &str,
+        now: i64,
+        token_seconds: i64,
+    ) -> Result<(), KeyError> {
+        let _lock = lock(path)?;
+        let keys = Found::read(path)?.signing;
+        if !keys.iter().any(|key| key.kid == kid) {
+            return Err(KeyError::NoSigningKey(kid.to_owned()));
+        }
+        let over = over_at(&keys, kid, token_seconds);
+        let over = over.ok_or_else(|| KeyError::NewestSigningKey(kid.to_owned()))?;
+        if over > now {
+            let minutes = (over - now + 59) / 60;
+            return Err(KeyError::StillValid { kid: kid.to_owned(), minutes });
+        }
+        let file = path.join(format!("signing-{kid}.pem"));
+        fs::remove_file(&file).map_err(io_at(&file))?;
+        sync_folder(path)
+    }
+}
+
+fn no_signing(path: &Path) -> KeyError {
+    KeyError::Missing(path.join("signing-<kid>.pem"))
 }
 
 /// What the folder holds, in order of version and name.
@@ -239,7 +242,8 @@ impl Found {
                 found.masters.push(key);
             } else if let Some(kid) = strip(name, "signing-", ".pem") {
                 let fits = kid.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-                let key = SigningKey::from_pem(kid, &read(&file)?).filter(|_| fits);
+                let made_at = made_at(&file)?;
+                let key = SigningKey::from_pem(kid, &read(&file)?, made_at).filter(|_| fits);
                 found.signing.push(key.ok_or_else(malformed)?);
             }
         }
@@ -264,7 +268,7 @@ impl Found {
             return Err(KeyError::Missing(path.join(format!("master-{}.key", MasterKey::FIRST))));
         }
         if self.signing.is_empty() {
-            return Err(KeyError::Missing(path.join("signing-<kid>.pem")));
+            return Err(no_signing(path));
         }
         let (master, macs) = (MasterKeys::new(&self.masters)?, Arc::new(Macs::new(&self.masters)?));
         Ok(Keys { master, macs, signing: self.signing })
@@ -281,6 +285,13 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> KeyError {
 
 fn read(file: &Path) -> Result<Zeroizing<String>, KeyError> {
     fs::read_to_string(file).map(Zeroizing::new).map_err(io_at(file))
+}
+
+/// When a file was written, in seconds since 1970.
+fn made_at(file: &Path) -> Result<i64, KeyError> {
+    let modified = fs::metadata(file).and_then(|meta| meta.modified()).map_err(io_at(file))?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Ok(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 fn write_master(path: &Path, version: u32) -> Result<(), KeyError> {

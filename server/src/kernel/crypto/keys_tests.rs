@@ -139,7 +139,7 @@ fn reads_what_openssl_writes() {
     let pem = "-----BEGIN PRIVATE KEY-----\n\
         MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
         -----END PRIVATE KEY-----\n";
-    let key = SigningKey::from_pem("rfc", pem).unwrap();
+    let key = SigningKey::from_pem("rfc", pem, 0).unwrap();
     assert_eq!(
         hex::encode(key.public),
         "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1"
@@ -154,4 +154,24 @@ fn debug_and_errors_show_no_key() {
     let secret = fs::read_to_string(folder.0.join("master-1.key")).unwrap();
     let text = format!("{keys:?} {:?}", MasterKey::new(1, [0xAB; 32]));
     assert!(!text.contains(secret.trim()) && !text.contains("171") && !text.contains("pkcs8"));
+}
+
+#[test]
+fn a_signing_key_goes_when_its_last_token_has_ended() {
+    let folder = Temp::new();
+    assert!(matches!(KeyFolder::rotate_signing(&folder.0), Err(KeyError::Missing(_))));
+    let first = kids(&KeyFolder::open_or_create(&folder.0, true).unwrap())[0].to_owned();
+    let retire = |kid: &str, now| KeyFolder::retire_signing(&folder.0, kid, now, 900);
+    assert!(matches!(retire("x", 0), Err(KeyError::NoSigningKey(_))));
+    assert!(matches!(retire(&first, i64::MAX), Err(KeyError::NewestSigningKey(_))));
+
+    let second = KeyFolder::rotate_signing(&folder.0).unwrap();
+    assert!(first.starts_with("000001-") && second.starts_with("000002-"));
+    let made_at = KeyFolder::signing(&folder.0).unwrap()[1].made_at;
+    let over = made_at + crate::kernel::crypto::signing::RIPENS_SECONDS + 900 + 60;
+    assert!(matches!(retire(&first, made_at), Err(KeyError::StillValid { minutes: 26, .. })));
+    assert!(matches!(retire(&first, over - 1), Err(KeyError::StillValid { minutes: 1, .. })));
+    retire(&first, over).unwrap();
+    assert!(matches!(retire(&second, i64::MAX), Err(KeyError::NewestSigningKey(_))));
+    assert_eq!(KeyFolder::signing(&folder.0).unwrap()[0].kid, second);
 }

@@ -50,11 +50,20 @@ pub enum Purpose {
     PrescriptionCode,
     /// What a backup says of itself.
     Backup,
+    /// The refresh token that follows another one. Fixed: a lost answer can be asked for again
+    /// after a rotation too.
+    RefreshToken,
+    /// Secrets of authenticator apps; a sealing key.
+    SecondFactor,
+    /// Recovery codes at rest. Fixed.
+    RecoveryCode,
+    /// What a message to the owner of a closed account needs; a sealing key.
+    LastMessage,
 }
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 17] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
@@ -68,6 +77,10 @@ impl Purpose {
         Self::KeyCheck,
         Self::PrescriptionCode,
         Self::Backup,
+        Self::RefreshToken,
+        Self::SecondFactor,
+        Self::RecoveryCode,
+        Self::LastMessage,
     ];
 
     /// Input of the derivation. Never change one: values in the database depend on it.
@@ -86,6 +99,10 @@ impl Purpose {
             Self::KeyCheck => "key-check",
             Self::PrescriptionCode => "prescription-code",
             Self::Backup => "backup",
+            Self::RefreshToken => "refresh-token",
+            Self::SecondFactor => "second-factor",
+            Self::RecoveryCode => "recovery-code",
+            Self::LastMessage => "last-message",
         }
     }
 
@@ -94,7 +111,12 @@ impl Purpose {
     pub fn is_fixed(self) -> bool {
         matches!(
             self,
-            Self::RequestFingerprint | Self::BlindIndex | Self::KeyCheck | Self::PrescriptionCode
+            Self::RequestFingerprint
+                | Self::BlindIndex
+                | Self::KeyCheck
+                | Self::PrescriptionCode
+                | Self::RefreshToken
+                | Self::RecoveryCode
         )
     }
 }

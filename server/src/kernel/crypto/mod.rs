@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`keys`] | the key folder: the server's only secrets at rest outside the database |
 //! | [`envelope`] | AES-256-GCM for stored values, data keys wrapped by a master key |
+//! | [`signing`] | the keys of access tokens, and which of them signs when |
 //! | [`mac`] | keyed hashes and sealing keys, one independent key per [`mac::Purpose`] |
 //! | [`random`] | the operating system's random numbers |
 //!
@@ -14,6 +15,7 @@ pub mod envelope;
 pub mod keys;
 pub mod mac;
 pub mod random;
+pub mod signing;
 
 pub use envelope::{Aad, CryptoError, DataKey, MasterKeys};
 pub use keys::{KeyError, KeyFolder, Keys};

@@ -93,12 +93,61 @@ kinds! {
     });
     /// The account has become an administrator's.
     AdminGranted = "admin_granted", json!({ "name": "Asha Rao" });
-    /// Staff made an account for this person: `link`, `token`, `valid_days`.
+    /// Sign-in now asks for a second factor.
+    SecondFactorAdded = "second_factor_added", json!({ "name": "Asha Rao" });
+    /// Sign-in no longer asks for a second factor.
+    SecondFactorRemoved = "second_factor_removed", json!({ "name": "Asha Rao" });
+    /// The recovery codes were replaced.
+    RecoveryCodesReplaced = "recovery_codes_replaced", json!({ "name": "Asha Rao" });
+    /// Staff made an account for this person: `link`, `token`, `valid_days`, and for a doctor
+    /// `specialty` (else null).
     StaffInvitation = "staff_invitation", json!({
         "name": "Asha Rao",
         "link": "https://clinic.example/activate?token=3fT9kQ",
         "token": "3fT9kQ",
         "valid_days": 7,
+        "specialty": "Cardiology",
+    });
+    /// The account is no longer an administrator's.
+    AdminRevoked = "admin_revoked", json!({ "name": "Asha Rao" });
+    /// The account is blocked.
+    AccountBlocked = "account_blocked", json!({ "name": "Asha Rao" });
+    /// The account can be used again.
+    AccountUnblocked = "account_unblocked", json!({ "name": "Asha Rao" });
+    /// The account is closed for good.
+    AccountDeleted = "account_deleted", json!({ "name": "Asha Rao" });
+    /// The clinic has changed what it knows of the person.
+    ProfileChanged = "profile_changed", json!({ "name": "Asha Rao" });
+    /// Somebody signed in from a device that was not used before.
+    NewDevice = "new_device", json!({ "name": "Asha Rao" });
+    /// A session was ended because its refresh token was used twice.
+    SessionStolen = "session_stolen", json!({ "name": "Asha Rao" });
+    /// A doctor takes no new bookings, by decision of the clinic.
+    DoctorBlocked = "doctor_blocked", json!({ "name": "Asha Rao" });
+    /// A doctor takes bookings again.
+    DoctorUnblocked = "doctor_unblocked", json!({ "name": "Asha Rao" });
+    /// Replace a lost password: `link`, `token`, `valid_minutes`.
+    AccountRecovery = "account_recovery", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/recover?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_minutes": 30,
+    });
+    /// The password was changed.
+    PasswordChanged = "password_changed", json!({ "name": "Asha Rao" });
+    /// Confirm a new address: `link`, `token`, `valid_minutes`.
+    EmailChange = "email_change", json!({
+        "name": "Asha Rao",
+        "link": "https://clinic.example/confirm-email?token=3fT9kQ",
+        "token": "3fT9kQ",
+        "valid_minutes": 30,
+    });
+    /// An address or number was changed: `contact` (`email` or `phone`), `old` (whether this
+    /// message goes to the one before).
+    ContactChanged = "contact_changed", json!({
+        "name": "Asha Rao",
+        "contact": "email",
+        "old": true,
     });
 }
 
@@ -110,4 +159,9 @@ kinds! {
     OnboardingStatus = "onboarding_status", json!({ "status": "approved" });
     /// A code for one sign-in or confirmation: `code`, `valid_minutes`.
     OneTimeCode = "one_time_code", json!({ "code": "123456", "valid_minutes": 5 });
+    /// Somebody tried to register with the number of this account.
+    AccountExists = "account_exists", json!({});
+    /// An address or number of the account was changed: `contact` (`email` or `phone`), `old`
+    /// (whether this message goes to the one before).
+    ContactChanged = "contact_changed", json!({ "contact": "phone", "old": true });
 }

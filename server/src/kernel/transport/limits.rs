@@ -47,6 +47,33 @@ pub struct Limits {
     pub streams: usize,
     /// Open streams of one account.
     pub streams_per_account: usize,
+    /// Sign-ins, registrations and what else changes something without a token: so many a minute of
+    /// one client address (IPv6: of its /64), which a whole clinic may share. 0: any number; so for
+    /// all rates.
+    pub sign_in_per_minute: u32,
+    /// How many of them may come at once.
+    pub sign_in_burst: u32,
+    /// Reads without a token, of one client address.
+    pub public_reads_per_minute: u32,
+    /// How many of them may come at once.
+    pub public_reads_burst: u32,
+    /// Calls of one client address that end without a caller, and tickets: nobody is known to be
+    /// signed in. When they are too many, all calls of the address that need a token wait.
+    pub unauthenticated_per_minute: u32,
+    /// How many of them may come at once.
+    pub unauthenticated_burst: u32,
+    /// Reads of one account.
+    pub reads_per_minute: u32,
+    /// How many of them may come at once.
+    pub reads_burst: u32,
+    /// Changes by one account.
+    pub changes_per_minute: u32,
+    /// How many of them may come at once.
+    pub changes_burst: u32,
+    /// Calls of one account that show medical data.
+    pub medical_per_minute: u32,
+    /// How many of them may come at once.
+    pub medical_burst: u32,
 }
 
 impl Default for Limits {
@@ -70,11 +97,37 @@ impl Default for Limits {
             calls_per_account: 32,
             streams: 12_000,
             streams_per_account: 100,
+            sign_in_per_minute: 600,
+            sign_in_burst: 200,
+            public_reads_per_minute: 6_000,
+            public_reads_burst: 1_000,
+            unauthenticated_per_minute: 600,
+            unauthenticated_burst: 200,
+            reads_per_minute: 6_000,
+            reads_burst: 1_000,
+            changes_per_minute: 3_000,
+            changes_burst: 500,
+            medical_per_minute: 3_000,
+            medical_burst: 500,
         }
     }
 }
 
 impl Limits {
+    /// These without rates: a caller may call as often as there is room.
+    #[must_use]
+    pub fn without_rates(self) -> Self {
+        Self {
+            sign_in_per_minute: 0,
+            public_reads_per_minute: 0,
+            unauthenticated_per_minute: 0,
+            reads_per_minute: 0,
+            changes_per_minute: 0,
+            medical_per_minute: 0,
+            ..self
+        }
+    }
+
     /// See the field.
     #[must_use]
     pub fn first_bytes(&self) -> Duration {

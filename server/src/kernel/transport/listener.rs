@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::connection::{self, Builders};
 use super::proxies::is_proxy;
 use super::shares::{Full, Share, Shares};
-use super::{Limits, Network};
+use super::{Limits, Network, network};
 
 /// Pause after a failure that the next try would only repeat: no files left, no memory.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -104,17 +104,6 @@ fn accept(
             Full::Total => "process",
             Full::Owner => "address",
         }),
-    }
-}
-
-/// Whose connections count together: an IPv4 address, or the /64 that one IPv6 customer has.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
-        }
     }
 }
 

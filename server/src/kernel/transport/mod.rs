@@ -24,6 +24,19 @@ use tokio_util::sync::CancellationToken;
 pub use limits::Limits;
 pub use proxies::{Network, NetworkError};
 
+/// Whose connections and calls count together: an IPv4 address, or the /64 that one IPv6 customer
+/// has.
+#[must_use]
+pub fn network(peer: IpAddr) -> IpAddr {
+    match peer {
+        IpAddr::V4(_) => peer,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
+    }
+}
+
 /// The connection that a request came on; the port puts it into the request's extensions.
 #[derive(Debug, Clone)]
 pub struct Peer {

@@ -7,7 +7,7 @@ use super::index::Searched;
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
-use crate::kernel::error::Result;
+use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::kinds::{DoctorId, Time};
 use crate::statement;
@@ -48,7 +48,8 @@ pub struct NewDoctor {
 }
 
 statement! {
-    /// Adds a doctor, with the text that the directory searches.
+    /// Adds a doctor, with the text that the directory searches. Who was one and left comes back
+    /// under the same id; nothing happens to who is one.
     InsertDoctor {
         id: DoctorId, given_name: String, family_name: String, mobile: String,
         specialty_code: String, registration_number: String, registration_council: String,
@@ -60,13 +61,21 @@ statement! {
         registration_number, registration_council, years_of_experience, qualification, \
         clinic_name, clinic_lines, clinic_city, clinic_region, clinic_postal_code, \
         clinic_country_code, created_at, updated_at, search_text) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)";
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17) \
+     ON CONFLICT (id) DO UPDATE SET given_name = $2, family_name = $3, mobile = $4, \
+        specialty_code = $5, registration_number = $6, registration_council = $7, \
+        years_of_experience = $8, qualification = $9, clinic_name = $10, clinic_lines = $11, \
+        clinic_city = $12, clinic_region = $13, clinic_postal_code = $14, \
+        clinic_country_code = $15, updated_at = $16, search_text = $17, closed_at = NULL, \
+        available_for_booking = true, version = doctors.version + 1 \
+     WHERE doctors.closed_at IS NOT NULL";
 
     /// The name of a specialty.
     SpecialtyName { code: String } -> Text, "SELECT name FROM specialties WHERE code = $1";
 }
 
-/// Makes an account a doctor, in the transaction of the approval. The role is granted elsewhere.
+/// Makes an account a doctor, in the transaction of the approval; who left the staff becomes one
+/// again. The role is granted elsewhere.
 pub async fn create_doctor(app: &App, conn: &mut Conn, doctor: NewDoctor) -> Result<()> {
     let id = doctor.id;
     let specialty_name: String =
@@ -99,12 +108,14 @@ pub async fn create_doctor(app: &App, conn: &mut Conn, doctor: NewDoctor) -> Res
         now: app.clock.now(),
         search_text,
     };
-    insert.execute(conn).await?;
+    if insert.execute(conn).await? == 0 {
+        return Err(Error::of(Reason::AlreadyExists).with("resource", "doctor"));
+    }
     app.events.emit(conn, changed("doctor.created", id)).await
 }
 
 /// The event of a change of this doctor.
-pub(super) fn changed(event_type: &'static str, doctor: DoctorId) -> Event {
+pub(in crate::profiles) fn changed(event_type: &'static str, doctor: DoctorId) -> Event {
     Event {
         event_type,
         kind: ResourceKind::Doctor,

@@ -51,18 +51,55 @@ pub(super) struct FeeRow {
     pub(super) minor_units: i64,
 }
 
+/// The SQL types of a [`DoctorRow`].
+pub(super) type DoctorSql = (
+    Uuid,
+    Text,
+    Text,
+    Text,
+    Text,
+    Text,
+    Text,
+    Text,
+    Integer,
+    Text,
+    Text,
+    Array<Text>,
+    Text,
+    Array<Text>,
+    Text,
+    Text,
+    Text,
+    Text,
+    Bool,
+    Integer,
+    Timestamptz,
+    Timestamptz,
+);
+
+/// Selects a [`DoctorRow`] from `d` and `s`.
+macro_rules! select_doctor {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, d.given_name, d.family_name, d.mobile, d.specialty_code, s.name, \
+                d.registration_number, d.registration_council, d.years_of_experience, \
+                d.qualification, d.bio, d.languages, d.clinic_name, d.clinic_lines, \
+                d.clinic_city, d.clinic_region, d.clinic_postal_code, d.clinic_country_code, \
+                d.available_for_booking, d.version, d.created_at, d.updated_at \
+             FROM doctors d JOIN specialties s ON s.code = d.specialty_code ",
+            $rest
+        )
+    };
+}
+pub(super) use select_doctor;
+
 statement! {
     /// One doctor.
-    FindDoctor { id: DoctorId } -> (
-        Uuid, Text, Text, Text, Text, Text, Text, Text, Integer, Text, Text, Array<Text>,
-        Text, Array<Text>, Text, Text, Text, Text, Bool, Integer, Timestamptz, Timestamptz,
-    ),
-    "SELECT d.id, d.given_name, d.family_name, d.mobile, d.specialty_code, s.name, \
-        d.registration_number, d.registration_council, d.years_of_experience, d.qualification, \
-        d.bio, d.languages, d.clinic_name, d.clinic_lines, d.clinic_city, d.clinic_region, \
-        d.clinic_postal_code, d.clinic_country_code, d.available_for_booking, d.version, \
-        d.created_at, d.updated_at \
-     FROM doctors d JOIN specialties s ON s.code = d.specialty_code WHERE d.id = $1";
+    FindDoctor { id: DoctorId } -> DoctorSql, select_doctor!("WHERE d.id = $1");
+
+    /// One doctor who has not left.
+    FindPresentDoctor { id: DoctorId } -> DoctorSql,
+    select_doctor!("WHERE d.id = $1 AND d.closed_at IS NULL");
 
     /// The fees of several doctors, in the order of the modes' names.
     FeesOf { doctors: List<DoctorId> } -> (Uuid, Text, Text, BigInt),
@@ -73,6 +110,11 @@ statement! {
 /// The doctor with this id.
 pub(super) async fn find(conn: &mut Conn, id: DoctorId) -> Result<Option<DoctorRow>> {
     Ok(FindDoctor { id }.get_result(conn).await.optional()?)
+}
+
+/// The doctor with this id, unless she has left.
+pub(super) async fn find_present(conn: &mut Conn, id: DoctorId) -> Result<Option<DoctorRow>> {
+    Ok(FindPresentDoctor { id }.get_result(conn).await.optional()?)
 }
 
 /// The fees of these doctors, in one query.

@@ -10,8 +10,9 @@ use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Faults, Reason, Result};
-use crate::kernel::kinds::{Day, Gender, PatientId, Time};
+use crate::kernel::kinds::{AccountId, Day, Gender, PatientId, Time};
 use crate::kernel::{phone, text};
+use crate::profiles::address::check_country;
 use crate::profiles::require_etag;
 use crate::statement;
 
@@ -20,10 +21,11 @@ statement! {
     ChangePatient {
         id: PatientId, version: i32, given_name: String, family_name: String,
         birth_date: Option<Day>, gender: Option<Gender>, phone: String, time_zone: String,
-        now: Time,
+        city: String, country_code: String, now: Time,
     },
     "UPDATE patients SET given_name = $3, family_name = $4, birth_date = $5, gender = $6, \
-        phone = $7, time_zone = $8, updated_at = $9, version = version + 1 \
+        phone = $7, time_zone = $8, city = $9, country_code = $10, updated_at = $11, \
+        version = version + 1 \
      WHERE id = $1 AND version = $2";
 }
 
@@ -47,17 +49,41 @@ pub(in crate::profiles) async fn update_mine(
     app.once(caller, &request.request_id, request, async move |conn: &mut Conn| {
         let before = find_own(conn, caller).await?;
         require_etag(before.version, &request.etag)?;
-        let now = app.clock.now();
-        let mut row = with_changes(before.clone(), request, now)?;
-        if row != before {
-            row.updated_at = now;
-            store(conn, &row).await?;
-            row.version += 1;
-            app.events.emit(conn, changed("patient.updated", row.id)).await?;
-        }
+        let row = change(app, conn, before, request).await?;
         Ok(pb::UpdateMyPatientResponse { patient: Some(row.into()) })
     })
     .await
+}
+
+/// Changes the present fields of a person's own record, whatever its version, on behalf of the
+/// person; whether that changed anything, and none when they have no record.
+pub async fn change_person(
+    app: &App,
+    conn: &mut Conn,
+    account: AccountId,
+    request: &pb::UpdateMyPatientRequest,
+) -> Result<Option<bool>> {
+    let Some(before) = rows::find(conn, account.into()).await? else { return Ok(None) };
+    let version = before.version;
+    let row = change(app, conn, before, request).await?;
+    Ok(Some(row.version != version))
+}
+
+async fn change(
+    app: &App,
+    conn: &mut Conn,
+    before: PatientRow,
+    request: &pb::UpdateMyPatientRequest,
+) -> Result<PatientRow> {
+    let now = app.clock.now();
+    let mut row = with_changes(before.clone(), request, now)?;
+    if row != before {
+        row.updated_at = now;
+        store(conn, &row).await?;
+        row.version += 1;
+        app.events.emit(conn, changed("patient.updated", row.id)).await?;
+    }
+    Ok(row)
 }
 
 async fn find_own(conn: &mut Conn, caller: &Caller) -> Result<PatientRow> {
@@ -92,6 +118,15 @@ fn with_changes(
             number => faults.keep(phone::e164("phone", number)),
         };
     }
+    if let Some(city) = &request.city {
+        row.city = faults.keep(text::line("city", city));
+    }
+    if let Some(code) = &request.country_code {
+        if !code.is_empty() {
+            faults.keep(check_country("country_code", code));
+        }
+        row.country_code.clone_from(code);
+    }
     faults.check()?;
     Ok(row)
 }
@@ -107,6 +142,8 @@ async fn store(conn: &mut Conn, row: &PatientRow) -> Result<()> {
         gender: row.gender,
         phone: row.phone,
         time_zone: row.time_zone,
+        city: row.city,
+        country_code: row.country_code,
         now: row.updated_at,
     };
     match change.execute(conn).await? {

@@ -1,7 +1,7 @@
 //! Rows of patients, and what other rooms may know of a patient.
 
 use diesel::OptionalExtension;
-use diesel::sql_types::{Date, Integer, Nullable, Text, Timestamptz, Uuid};
+use diesel::sql_types::{Bool, Date, Integer, Nullable, Text, Timestamptz, Uuid};
 use diesel_async::RunQueryDsl;
 
 use clinicd_proto::profiles::v1 as pb;
@@ -25,6 +25,12 @@ pub(super) struct PatientRow {
     pub(super) gender: Option<Gender>,
     pub(super) phone: String,
     pub(super) time_zone: String,
+    /// Empty when it is not known.
+    pub(super) city: String,
+    /// ISO 3166-1 alpha-2; empty when it is not known.
+    pub(super) country_code: String,
+    /// The account was closed; the record stands under a pseudonym.
+    pub(super) closed: bool,
     pub(super) version: i32,
     pub(super) created_at: Time,
     pub(super) updated_at: Time,
@@ -49,16 +55,22 @@ pub struct PatientFacts {
     pub phone: String,
     /// IANA zone in which times are told to the patient.
     pub time_zone: String,
+    /// City or town; empty when it is not known.
+    pub city: String,
+    /// ISO 3166-1 alpha-2; empty when it is not known.
+    pub country_code: String,
+    /// The account was closed; the name is a pseudonym.
+    pub closed: bool,
 }
 
 statement! {
     /// One patient.
     FindPatient { id: PatientId } -> (
-        Uuid, Uuid, Text, Text, Nullable<Date>, Nullable<Text>, Text, Text, Integer, Timestamptz,
-        Timestamptz,
+        Uuid, Uuid, Text, Text, Nullable<Date>, Nullable<Text>, Text, Text, Text, Text, Bool,
+        Integer, Timestamptz, Timestamptz,
     ),
-    "SELECT id, account_id, given_name, family_name, birth_date, gender, phone, time_zone, \
-        version, created_at, updated_at FROM patients WHERE id = $1";
+    "SELECT id, account_id, given_name, family_name, birth_date, gender, phone, time_zone, city, \
+        country_code, closed_at IS NOT NULL, version, created_at, updated_at FROM patients WHERE id = $1";
 
     /// Adds the own record of an account.
     InsertOwnPatient { account: AccountId, given_name: String, family_name: String, now: Time },
@@ -82,6 +94,9 @@ pub async fn patient(conn: &mut Conn, id: PatientId) -> Result<Option<PatientFac
         gender: row.gender,
         phone: row.phone,
         time_zone: row.time_zone,
+        city: row.city,
+        country_code: row.country_code,
+        closed: row.closed,
     }))
 }
 
@@ -105,7 +120,7 @@ pub async fn create_own_patient(
 }
 
 /// The event of a change of this patient.
-pub(super) fn changed(event_type: &'static str, patient: PatientId) -> Event {
+pub(in crate::profiles) fn changed(event_type: &'static str, patient: PatientId) -> Event {
     Event {
         event_type,
         kind: ResourceKind::Patient,
@@ -128,6 +143,8 @@ impl From<PatientRow> for pb::Patient {
             gender: row.gender.map_or(types::Gender::Unspecified, Into::into).into(),
             phone: row.phone,
             time_zone: row.time_zone,
+            city: row.city,
+            country_code: row.country_code,
         }
     }
 }

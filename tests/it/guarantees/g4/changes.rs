@@ -34,7 +34,7 @@ use super::super::{begin, book, cancel, free_slots, rules, slot_now};
 use super::{Actor, Trial};
 
 /// An id of nothing.
-const NOTHING: &str = "00000000-0000-7000-8000-000000000000";
+pub(super) const NOTHING: &str = "00000000-0000-7000-8000-000000000000";
 
 pub(super) async fn identity(trial: &mut Trial) {
     let anybody = trial.anybody();
@@ -45,7 +45,7 @@ pub(super) async fn identity(trial: &mut Trial) {
         name: Some(name.clone()),
         ..Default::default()
     };
-    let effects = [("accounts", 1), ("account_roles", 1), ("patients", 1), ("activations", 1)];
+    let effects = [("accounts", 1), ("account_roles", 1), ("patients", 1), ("challenges", 1)];
     let effects = [&effects[..], &[("events", 2), ("jobs", 1)]].concat();
     trial.change(&anybody, request, |r| r.language = "hi".into(), &effects).await;
 
@@ -56,7 +56,7 @@ pub(super) async fn identity(trial: &mut Trial) {
 
     let password = PASSWORD.to_owned();
     let request = SignInRequest { email: email.clone(), password, ..Default::default() };
-    let effects = [("sessions", 1), ("refresh_tokens", 1)];
+    let effects = [("sessions", 1), ("refresh_tokens", 1), ("sign_ins", 1)];
     let other = |r: &mut SignInRequest| r.device_name = "phone".into();
     let signed_in = trial.change(&anybody, request, other, &effects).await;
 
@@ -79,7 +79,7 @@ async fn administration(trial: &mut Trial, account_id: String) {
     trial.change(&superuser, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let request = RevokeAdminRequest { account_id, ..Default::default() };
-    let effects = [("account_roles", -1), ("events", 1)];
+    let effects = [("account_roles", -1), ("events", 1), ("jobs", 1)];
     trial.change(&superuser, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let admin = trial.world.admin().await;
@@ -90,7 +90,7 @@ async fn administration(trial: &mut Trial, account_id: String) {
         role: Role::Operator.into(),
         ..Default::default()
     };
-    let effects = [("accounts", 1), ("account_roles", 1), ("activations", 1)];
+    let effects = [("accounts", 1), ("account_roles", 1), ("challenges", 1)];
     let effects = [&effects[..], &[("events", 1), ("jobs", 1)]].concat();
     trial.change(&admin, request, |r| r.set_role(Role::Pharmacist), &effects).await;
 }

@@ -86,7 +86,7 @@ async fn only_new_addresses_and_staff_roles_are_taken() {
         let refusal = refused(answer, Code::AlreadyExists, "ALREADY_EXISTS");
         assert_eq!(refusal.metadata["resource"], "account");
     }
-    for role in [Role::Unspecified, Role::Patient, Role::Doctor, Role::Admin, Role::Superuser] {
+    for role in [Role::Unspecified, Role::Patient, Role::Admin, Role::Superuser] {
         let answer = admin.client.send(member("kiran@example.org", role)).await;
         let refusal = refused(answer, Code::InvalidArgument, "INVALID_FIELDS");
         assert_eq!(fields(&refusal), ["role"]);

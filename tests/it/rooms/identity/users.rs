@@ -1,10 +1,14 @@
 //! The list of accounts, and its pages.
 
 use clinicd_sdk::proto::access::v1::Role;
-use clinicd_sdk::proto::identity::v1::{ListUsersRequest, ListUsersResponse};
+use clinicd_sdk::proto::identity::v1::{
+    BlockUserRequest, GetUserRequest, ListUsersRequest, ListUsersResponse,
+};
 use clinicd_sdk::proto::onboarding::v1::ListApplicationsRequest;
+use clinicd_sdk::proto::r#type::v1::{Date, Gender};
 use clinicd_sdk::{Code, Error};
 use clinicd_tests::{Person, World, refused};
+use jiff::{ToSpan as _, civil};
 
 use crate::rooms::fields;
 
@@ -136,5 +140,100 @@ async fn sizes_and_orders_that_make_no_sense_are_refused() {
     }
     let request = ListUsersRequest { role: Some(99), ..Default::default() };
     assert_eq!(fields(&refusal(request).await), ["role"]);
+    world.finish().await;
+}
+
+/// Three people of different names, ages and places.
+async fn become_known(world: &World, people: &[Person], today: civil::Date) {
+    let years = |years: i16, days: i32| (today - years.years() - days.days()).to_string();
+    let known = [
+        ("José", "D'Souza", years(30, 0), "female", "Pune", "IN"),
+        ("Josefine", "Müller", years(31, -1), "other", "pune", "DE"),
+        ("Ravi", "100%_", years(30, -1), "male", "Köln", "DE"),
+    ];
+    for (person, (given, family, born, gender, city, country)) in people.iter().zip(&known) {
+        let family = family.replace('\'', "''");
+        world
+            .sql(&format!(
+                "UPDATE accounts SET given_name = '{given}', family_name = '{family}', \
+                    phone = '+9198123456{}' WHERE id = '{id}'; \
+                 UPDATE patients SET birth_date = '{born}', gender = '{gender}', city = '{city}', \
+                    country_code = '{country}' WHERE id = '{id}'",
+                10 + given.len(),
+                id = person.id,
+            ))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_found_by_what_is_known_of_them() {
+    let world = World::start().await;
+    let (admin, people) = (world.admin().await, world.crowd(3).await);
+    let today = world.app.clock.now().timestamp().in_tz("UTC").unwrap().date();
+    become_known(&world, &people, today).await;
+    let text = |value: &str| Some(value.to_owned());
+    let none = ListUsersRequest::default;
+    for (what, request, expected) in [
+        ("given", ListUsersRequest { given_name: text("jose"), ..none() }, vec![0, 1]),
+        ("given", ListUsersRequest { given_name: text("JOSÉF"), ..none() }, vec![1]),
+        ("family", ListUsersRequest { family_name: text("d'"), ..none() }, vec![0]),
+        ("family", ListUsersRequest { family_name: text("100%"), ..none() }, vec![2]),
+        ("family", ListUsersRequest { family_name: text("%"), ..none() }, vec![]),
+        ("city", ListUsersRequest { city: text("PUNE"), ..none() }, vec![0, 1]),
+        ("city", ListUsersRequest { city: text("koln"), ..none() }, vec![2]),
+        ("city", ListUsersRequest { city: text("pun"), ..none() }, vec![]),
+        ("country", ListUsersRequest { country_code: text("DE"), ..none() }, vec![1, 2]),
+        ("gender", ListUsersRequest { gender: Some(Gender::Male.into()), ..none() }, vec![2]),
+        ("min", ListUsersRequest { min_age: Some(30), ..none() }, vec![0, 1]),
+        ("max", ListUsersRequest { max_age: Some(29), ..none() }, vec![2]),
+        ("30", ListUsersRequest { min_age: Some(30), max_age: Some(30), ..none() }, vec![0, 1]),
+        ("31", ListUsersRequest { min_age: Some(31), ..none() }, vec![]),
+        ("phone", ListUsersRequest { phone: text("9812345614"), ..none() }, vec![2]),
+        (
+            "both",
+            ListUsersRequest { city: text("Pune"), country_code: text("DE"), ..none() },
+            vec![1],
+        ),
+    ] {
+        for order_by in ["", "id desc"] {
+            let order_by = order_by.to_owned();
+            let request = ListUsersRequest { order_by, page_size: 1, ..request.clone() };
+            let mut found: Vec<String> =
+                admin.client.all(request).await.unwrap().into_iter().map(|user| user.id).collect();
+            found.sort();
+            let mut expected: Vec<_> = expected.iter().map(|at| people[*at].id.clone()).collect();
+            expected.sort();
+            assert_eq!(found, expected, "{what}");
+        }
+        let counted = ListUsersRequest { include_total: true, ..request };
+        let expected = i64::try_from(expected.len()).unwrap();
+        assert_eq!(list(&admin, counted).await.unwrap().total_size, Some(expected), "{what}");
+    }
+    let born = today - 30.years();
+    let date =
+        Date { year: born.year().into(), month: born.month().into(), day: born.day().into() };
+    let found = list(&admin, ListUsersRequest { birth_date: Some(date), ..none() }).await.unwrap();
+    assert_eq!(ids(&found), [people[0].id.as_str()]);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_are_not_people() {
+    let world = World::start().await;
+    let admin = world.admin().await;
+    let id = world.app.ids.next().to_string();
+    world
+        .sql(&format!(
+            "INSERT INTO accounts (id, kind, given_name, family_name, language, state, created_at, \
+             updated_at) VALUES ('{id}', 'service', 'Lab', '', 'en', 'active', now(), now())"
+        ))
+        .await;
+    let found = list(&admin, ListUsersRequest { page_size: 25, ..Default::default() }).await;
+    assert!(found.unwrap().users.iter().all(|user| user.id != id));
+    let read = admin.client.send(GetUserRequest { account_id: id.clone() }).await;
+    refused(read, Code::NotFound, "NOT_FOUND");
+    let block = BlockUserRequest { account_id: id, ..Default::default() };
+    refused(admin.client.send(block).await, Code::NotFound, "NOT_FOUND");
     world.finish().await;
 }

@@ -51,7 +51,8 @@ async fn an_applicant_becomes_a_doctor() {
     let approved = admin.client.send(request).await.unwrap().application.unwrap();
     assert_eq!(approved.status(), ApplicationStatus::Approved);
     assert!(approved.review_time.is_some());
-    // At once, in the session that was open.
+    // A change of roles ends the sessions: the new one is a doctor's.
+    let meera = world.again(&meera).await;
     profile(&meera).await.unwrap();
     let account = meera.client.send(GetMyAccountRequest {}).await.unwrap().account.unwrap();
     assert_eq!(account.roles().collect::<Vec<_>>(), [Role::Doctor, Role::Patient]);

@@ -1,0 +1,1 @@
+ALTER TABLE events DROP COLUMN stand_in, DROP COLUMN actor_id;
