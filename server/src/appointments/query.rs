@@ -6,7 +6,7 @@
 //! shape is prepared once.
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text, Timestamptz, Uuid};
 
@@ -15,6 +15,7 @@ use crate::kernel::access::Caller;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::{AccountId, AppointmentId, DoctorId, PatientId, Role, Time};
 use crate::kernel::page::Direction;
+use crate::shaped_queries;
 
 /// Some of the appointments that a caller may see.
 #[derive(Debug, Clone, Copy)]
@@ -210,20 +211,4 @@ impl QueryFragment<Pg> for Count {
     }
 }
 
-impl QueryId for Page {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl QueryId for Count {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for Page {
-    type SqlType = AppointmentSql;
-}
-
-impl Query for Count {
-    type SqlType = BigInt;
-}
+shaped_queries! { Page -> AppointmentSql, Count -> BigInt }

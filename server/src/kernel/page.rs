@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 use super::crypto::{Macs, Purpose, framed, sha256};
 use super::error::{Error, Reason};
@@ -164,6 +165,17 @@ pub enum Direction {
     Descending,
 }
 
+impl Direction {
+    /// The id behind which the first page of a list ordered by `id` begins.
+    #[must_use]
+    pub fn before_all(self) -> Uuid {
+        match self {
+            Self::Ascending => Uuid::nil(),
+            Self::Descending => Uuid::max(),
+        }
+    }
+}
+
 /// Why an `order_by` is refused. Repeats nothing of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
@@ -186,6 +198,14 @@ impl From<OrderError> for Error {
             OrderError::Duplicate => "must name each field once",
         };
         Self::field("order_by", remedy)
+    }
+}
+
+/// Reads the `order_by` of a list that can be ordered by `id` alone.
+pub fn order_by_id(order_by: &str) -> Result<Direction, Error> {
+    match parse_order(order_by, &["id"])?[..] {
+        [(_, direction)] => Ok(direction),
+        _ => Err(Error::field("order_by", "must be \"id\" or \"id desc\"")),
     }
 }
 

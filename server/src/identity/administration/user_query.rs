@@ -4,13 +4,14 @@
 //! few of (role, state, gender) stand in the shape, so that each is planned by how many have it.
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Date, Text, Uuid};
 
 use crate::identity::rows::{AccountSql, AccountState, select_account};
 use crate::kernel::kinds::{AccountId, Day, Gender, Role};
 use crate::kernel::page::Direction;
+use crate::shaped_queries;
 
 /// Which people are asked for.
 #[derive(Debug, Clone, Default)]
@@ -197,20 +198,4 @@ impl QueryFragment<Pg> for Count {
     }
 }
 
-impl QueryId for Page {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl QueryId for Count {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for Page {
-    type SqlType = AccountSql;
-}
-
-impl Query for Count {
-    type SqlType = BigInt;
-}
+shaped_queries! { Page -> AccountSql, Count -> BigInt }

@@ -23,7 +23,7 @@ use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Faults, Result};
 use crate::kernel::jobs::NewJob;
 use crate::kernel::kinds::{AccountId, Day, Gender, Role, Time};
-use crate::kernel::page::{Direction, PageRequest, parse_order};
+use crate::kernel::page::{PageRequest, order_by_id};
 use crate::kernel::{phone, text};
 use crate::{profiles, statement};
 
@@ -40,7 +40,7 @@ pub(in crate::identity) async fn list(
     request: pb::ListUsersRequest,
 ) -> Result<pb::ListUsersResponse> {
     let filter = filter(&request, app.clock.now())?;
-    let direction = by_id(&request.order_by)?;
+    let direction = order_by_id(&request.order_by)?;
     let bound = pb::ListUsersRequest {
         page_size: 0,
         page_token: String::new(),
@@ -72,14 +72,6 @@ pub(in crate::identity) async fn list(
     let (rows, next_page_token) = page.close(rows, |row| row.id.0)?;
     let users = rows.into_iter().map(Into::into).collect();
     Ok(pb::ListUsersResponse { users, next_page_token, total_size })
-}
-
-/// The order of lists that know no other one.
-pub(in crate::identity) fn by_id(order_by: &str) -> Result<Direction> {
-    match parse_order(order_by, &["id"])?[..] {
-        [(_, direction)] => Ok(direction),
-        _ => Err(Error::field("order_by", "must be \"id\" or \"id desc\"")),
-    }
 }
 
 /// What is asked for; empty texts ask for nothing.

@@ -1,7 +1,7 @@
 //! Pages of the sign-in history. The SQL has one shape per combination of filters and order.
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{self, BigInt, Nullable, Text, Timestamptz};
 use uuid::Uuid;
@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::identity::history::records::SignInMethod;
 use crate::kernel::kinds::{AccountId, Time};
 use crate::kernel::page::Direction;
+use crate::shaped_queries;
 
 /// A record.
 #[derive(Debug, Clone, diesel::Queryable)]
@@ -137,20 +138,4 @@ impl QueryFragment<Pg> for Count {
     }
 }
 
-impl QueryId for Page {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl QueryId for Count {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for Page {
-    type SqlType = SignInSql;
-}
-
-impl Query for Count {
-    type SqlType = BigInt;
-}
+shaped_queries! { Page -> SignInSql, Count -> BigInt }

@@ -11,14 +11,13 @@ use clinicd_proto::identity::v1 as pb;
 
 use crate::app::App;
 pub(in crate::identity) use crate::identity::programs::exchanging::exchange;
-use crate::identity::programs::service_accounts::{direction, start};
 use crate::identity::registration::registering::event;
 use crate::kernel::access::Caller;
 use crate::kernel::crypto::sha256;
 use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Faults, Reason, Result};
 use crate::kernel::kinds::{AccountId, Scope, Time, uuid_from_wire};
-use crate::kernel::page::{Direction, PageRequest};
+use crate::kernel::page::{Direction, PageRequest, order_by_id};
 use crate::kernel::text;
 use crate::statement;
 
@@ -221,7 +220,7 @@ pub(in crate::identity) async fn list(
     caller: &Caller,
     request: pb::ListApiKeysRequest,
 ) -> Result<pb::ListApiKeysResponse> {
-    let direction = direction(&request.order_by)?;
+    let direction = order_by_id(&request.order_by)?;
     let account = AccountId::from_wire("service_account_id", &request.service_account_id)?;
     let caller = caller.require_account()?;
     let order = format!("{direction:?}");
@@ -231,7 +230,7 @@ pub(in crate::identity) async fn list(
         page_token: &request.page_token,
         bound_to: &[caller.0.as_bytes(), account.0.as_bytes(), order.as_bytes()],
     })?;
-    let (after, limit) = (start(page.after, direction), page.limit + 1);
+    let (after, limit) = (page.after.unwrap_or(direction.before_all()), page.limit + 1);
     let mut conn = app.db.read().await?;
     let exists: bool = IsProgram { id: account }.get_result(&mut conn).await?;
     if !exists {

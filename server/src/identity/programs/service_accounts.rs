@@ -10,9 +10,9 @@ use clinicd_proto::identity::v1 as pb;
 use crate::app::App;
 use crate::identity::registration::registering::event;
 use crate::kernel::access::Caller;
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::Result;
 use crate::kernel::kinds::{AccountId, Time};
-use crate::kernel::page::{Direction, PageRequest, parse_order};
+use crate::kernel::page::{Direction, PageRequest, order_by_id};
 use crate::kernel::text;
 use crate::statement;
 
@@ -103,7 +103,7 @@ pub(in crate::identity) async fn list(
     caller: &Caller,
     request: pb::ListServiceAccountsRequest,
 ) -> Result<pb::ListServiceAccountsResponse> {
-    let direction = direction(&request.order_by)?;
+    let direction = order_by_id(&request.order_by)?;
     let account = caller.require_account()?;
     let page = app.pages.open::<Uuid>(&PageRequest {
         list: "identity.service_accounts",
@@ -111,7 +111,7 @@ pub(in crate::identity) async fn list(
         page_token: &request.page_token,
         bound_to: &[account.0.as_bytes(), format!("{direction:?}").as_bytes()],
     })?;
-    let (after, limit) = (start(page.after, direction), page.limit + 1);
+    let (after, limit) = (page.after.unwrap_or(direction.before_all()), page.limit + 1);
     let mut conn = app.db.read().await?;
     let rows: Vec<ProgramRow> = match direction {
         Direction::Ascending => ProgramsUp { after, limit }.get_results(&mut conn).await?,
@@ -125,20 +125,4 @@ pub(in crate::identity) async fn list(
     let (rows, next_page_token) = page.close(rows, |row| row.id.0)?;
     let service_accounts = rows.into_iter().map(Into::into).collect();
     Ok(pb::ListServiceAccountsResponse { service_accounts, next_page_token, total_size })
-}
-
-/// The order of a list that can be ordered by id alone.
-pub(in crate::identity) fn direction(order_by: &str) -> Result<Direction> {
-    match parse_order(order_by, &["id"])?[..] {
-        [(_, direction)] => Ok(direction),
-        _ => Err(Error::field("order_by", "must be \"id\" or \"id desc\"")),
-    }
-}
-
-/// Behind which id a page begins.
-pub(in crate::identity) fn start(after: Option<Uuid>, direction: Direction) -> Uuid {
-    after.unwrap_or(match direction {
-        Direction::Ascending => Uuid::nil(),
-        Direction::Descending => Uuid::max(),
-    })
 }

@@ -14,7 +14,7 @@ use crate::identity::history::records::SignInMethod;
 use crate::identity::registration::contact_jobs::{SendEmailChange, TellContactChanged, Way};
 use crate::identity::registration::registering::{enqueue, event, tell_email_exists};
 use crate::identity::registration::registering_phone;
-use crate::identity::rows::{self, AccountRow, AccountState};
+use crate::identity::rows::{self, AccountRow};
 use crate::identity::sign_in::attempts::{self, Identifier};
 use crate::identity::sign_in::challenges::{
     self, Challenge, NewChallenge, Purpose, VoidChallenges,
@@ -89,8 +89,7 @@ pub(in crate::identity) async fn change_phone(
     app.once(caller, &request.request_id, &request, async |conn| {
         code_limits::count(app, conn, caller, &number).await?;
         let holder = codes::holder(conn, &number).await?;
-        let other = holder
-            .filter(|other| other.account != account && other.state != AccountState::Inactive);
+        let other = holder.filter(|other| other.account != account);
         if let Some(other) = other {
             registering_phone::tell_owner(app, conn, other.account).await?;
         }
@@ -173,7 +172,6 @@ async fn set_email(app: &App, conn: &mut Conn, id: AccountId, email: &str) -> Re
 }
 
 async fn set_number(app: &App, conn: &mut Conn, id: AccountId, number: &str) -> Result<()> {
-    codes::release(app, conn, number).await?;
     let changed = SetNumber { id, number: number.to_owned(), now: app.clock.now() };
     let changed = changed.execute(conn).await;
     changed

@@ -64,7 +64,6 @@ pub(in crate::identity) async fn send(
     hash: Option<String>,
 ) -> Result<Uuid> {
     let holder = codes::holder(conn, number).await?;
-    let holder = holder.filter(|holder| holder.state != AccountState::Inactive);
     let account = match holder {
         Some(holder) => {
             tell_owner(app, conn, holder.account).await?;

@@ -11,7 +11,7 @@ use crate::identity::sessions::living::EndOtherSessions;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::kinds::{AccountId, SessionId, Time};
-use crate::kernel::page::{Direction, PageRequest, parse_order};
+use crate::kernel::page::{Direction, PageRequest, order_by_id};
 use crate::statement;
 
 type SessionSql = (
@@ -75,9 +75,7 @@ pub(in crate::identity) async fn list(
     request: pb::ListMySessionsRequest,
 ) -> Result<pb::ListMySessionsResponse> {
     let (account, current) = (caller.require_account()?, caller.signed_in()?.session);
-    let [(_, direction)] = parse_order(&request.order_by, &["id"])?[..] else {
-        return Err(Error::field("order_by", "must be \"id\" or \"id desc\""));
-    };
+    let direction = order_by_id(&request.order_by)?;
     let page = app.pages.open::<Uuid>(&PageRequest {
         list: "identity.sessions",
         page_size: request.page_size,
@@ -88,11 +86,11 @@ pub(in crate::identity) async fn list(
     let mut conn = app.db.read().await?;
     let rows: Vec<SessionRow> = match direction {
         Direction::Ascending => {
-            let after = page.after.unwrap_or(Uuid::nil());
+            let after = page.after.unwrap_or(direction.before_all());
             SessionsUp { account, now, after, limit }.get_results(&mut conn).await?
         }
         Direction::Descending => {
-            let after = page.after.unwrap_or(Uuid::max());
+            let after = page.after.unwrap_or(direction.before_all());
             SessionsDown { account, now, after, limit }.get_results(&mut conn).await?
         }
     };

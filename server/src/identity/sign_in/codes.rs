@@ -23,7 +23,7 @@ use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::jobs::NewJob;
-use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
+use crate::kernel::kinds::{AccountId, uuid_from_wire};
 use crate::statement;
 
 /// Wrong codes in a row after which an account gets no codes any more, until it has signed in by
@@ -46,14 +46,6 @@ statement! {
     /// Ends the row of wrong codes.
     Forgive { account: AccountId },
     "UPDATE accounts SET wrong_codes = 0 WHERE id = $1 AND wrong_codes > 0";
-
-    /// Takes a number from an account that was never activated and no longer can be by the link
-    /// that it was given: the number belongs to whoever proves to have it.
-    ReleaseNumber { number: String, now: Time },
-    "UPDATE accounts SET phone = NULL, version = version + 1, updated_at = $2 \
-     WHERE phone = $1 AND state = 'inactive' AND NOT EXISTS (SELECT FROM challenges \
-        WHERE account_id = accounts.id AND purpose = 'activation' AND used_at IS NULL \
-          AND expires_at > $2)";
 }
 
 /// The account that has a number.
@@ -234,11 +226,5 @@ pub(in crate::identity) async fn forgive_by_code(
 /// Something stronger than a code ends the row of wrong ones.
 pub(in crate::identity) async fn forgive(conn: &mut Conn, account: AccountId) -> Result<()> {
     Forgive { account }.execute(conn).await?;
-    Ok(())
-}
-
-/// Takes the number from an account that only waits for an activation that cannot come.
-pub(in crate::identity) async fn release(app: &App, conn: &mut Conn, number: &str) -> Result<()> {
-    ReleaseNumber { number: number.to_owned(), now: app.clock.now() }.execute(conn).await?;
     Ok(())
 }

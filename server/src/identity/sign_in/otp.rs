@@ -121,7 +121,6 @@ async fn judge(
     let answer = app
         .once(caller, &request.request_id, request, async |conn| {
             codes::use_up(app, conn, &right).await?;
-            codes::release(app, conn, &right.address).await?;
             let Admission { tokens, account_id, second_factor } = match right.purpose {
                 Purpose::Registration => {
                     registering_phone::confirm(app, conn, caller, &right, &newcomer.device).await?

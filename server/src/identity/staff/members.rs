@@ -11,7 +11,6 @@ use clinicd_proto::identity::v1 as pb;
 
 use crate::app::App;
 use crate::identity::administration::managing::{self, require_other, require_rank};
-use crate::identity::administration::users::by_id;
 use crate::identity::grant_role;
 use crate::identity::jobs::SendInvitation;
 use crate::identity::registration::registering::{NewPerson, activation, enqueue, event};
@@ -24,7 +23,7 @@ use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::jobs::NewJob;
 use crate::kernel::kinds::{AccountId, DoctorId, Role};
-use crate::kernel::page::PageRequest;
+use crate::kernel::page::{PageRequest, order_by_id};
 use crate::kernel::text;
 use crate::profiles::NewDoctor;
 use crate::{appointments, directory, profiles, statement};
@@ -109,7 +108,7 @@ pub(in crate::identity) async fn list(
     caller: &Caller,
     request: pb::ListStaffRequest,
 ) -> Result<pb::ListStaffResponse> {
-    let direction = by_id(&request.order_by)?;
+    let direction = order_by_id(&request.order_by)?;
     let specialty = request.specialty_code.as_deref().map(text::searched);
     let filter = Filter {
         role: request.role.map(staff_role).transpose()?,

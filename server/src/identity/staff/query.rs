@@ -1,7 +1,7 @@
 //! The list of the staff. The SQL has one shape per combination of filters and order.
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text, Uuid};
 
@@ -9,6 +9,7 @@ use crate::identity::administration::user_query::push_word;
 use crate::identity::rows::{AccountSql, select_account};
 use crate::kernel::kinds::{AccountId, Role};
 use crate::kernel::page::Direction;
+use crate::shaped_queries;
 
 /// Which members are asked for.
 #[derive(Debug, Clone, Default)]
@@ -78,20 +79,4 @@ impl QueryFragment<Pg> for Count {
     }
 }
 
-impl QueryId for Page {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl QueryId for Count {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for Page {
-    type SqlType = AccountSql;
-}
-
-impl Query for Count {
-    type SqlType = BigInt;
-}
+shaped_queries! { Page -> AccountSql, Count -> BigInt }

@@ -147,3 +147,23 @@ macro_rules! statement {
         })?
     )+};
 }
+
+/// Declares queries whose SQL depends on what is asked for, with the SQL type of their rows. Each shape
+/// is prepared once, by its text.
+///
+/// ```ignore
+/// shaped_queries! { Page -> AppointmentSql, Count -> BigInt }
+/// ```
+#[macro_export]
+macro_rules! shaped_queries {
+    ($($name:ident -> $row:ty),+ $(,)?) => {$(
+        impl diesel::query_builder::QueryId for $name {
+            type QueryId = ();
+            const HAS_STATIC_QUERY_ID: bool = false;
+        }
+
+        impl diesel::query_builder::Query for $name {
+            type SqlType = $row;
+        }
+    )+};
+}

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use diesel::pg::Pg;
-use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::query_builder::{AstPass, QueryFragment};
 use diesel::result::QueryResult;
 use diesel::sql_types::{BigInt, Text, Uuid as UuidSql};
 use diesel_async::RunQueryDsl;
@@ -19,8 +19,9 @@ use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::kinds::DoctorId;
-use crate::kernel::page::{Direction, PageRequest, parse_order};
+use crate::kernel::page::{Direction, PageRequest, order_by_id};
 use crate::kernel::text;
+use crate::shaped_queries;
 
 /// Which doctors are asked for.
 #[derive(Debug, Clone, Default)]
@@ -53,9 +54,7 @@ pub(in crate::profiles) async fn list(
     caller: &Caller,
     request: pb::ListDoctorsRequest,
 ) -> Result<pb::ListDoctorsResponse> {
-    let [(_, direction)] = parse_order(&request.order_by, &["id"])?[..] else {
-        return Err(Error::field("order_by", "must be \"id\" or \"id desc\""));
-    };
+    let direction = order_by_id(&request.order_by)?;
     let words = |value: &Option<String>| {
         value.as_deref().map(text::searched).filter(|value| !value.is_empty())
     };
@@ -175,20 +174,4 @@ impl QueryFragment<Pg> for Count {
     }
 }
 
-impl QueryId for Page {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl QueryId for Count {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl Query for Page {
-    type SqlType = DoctorSql;
-}
-
-impl Query for Count {
-    type SqlType = BigInt;
-}
+shaped_queries! { Page -> DoctorSql, Count -> BigInt }
