@@ -53,6 +53,7 @@ impl From<FeedRow> for pb::Event {
             r#type: row.event_type,
             actor_id: row.actor.map(|actor| actor.to_string()).unwrap_or_default(),
             stand_in: row.stand_in,
+            deleted: false,
         }
     }
 }

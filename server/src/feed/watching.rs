@@ -172,6 +172,7 @@ impl Watcher {
     fn message(&self, event: Option<FeedRow>) -> pb::WatchResponse {
         pb::WatchResponse {
             event: event.map(Into::into),
+            snapshot: Vec::new(),
             resume_token: token::of(&self.app.keys.macs, self.position),
         }
     }

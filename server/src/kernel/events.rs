@@ -55,6 +55,8 @@ wire_enum! {
         VisitNote = "visit_note",
         /// A prescription.
         Prescription = "prescription",
+        /// A message in somebody's inbox.
+        Notification = "notification",
     }
 }
 
