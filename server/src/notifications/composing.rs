@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::To;
 use super::delivering::Outcome;
 use super::plan::Channel;
 use super::recipients::{self, Recipient};
 use super::rows::{self, Attempt};
-use super::To;
 use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::db::Conn;
