@@ -11,16 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::identity::passwords::PasswordParams;
 use crate::kernel::db::tls;
 use crate::kernel::ports::mail::SmtpSettings;
+use crate::kernel::ports::push::FcmSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
 use crate::kernel::transport::{Limits, Network};
 
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
 /// the tests.
-const NOT_SETTINGS: [&str; 4] = ["url", "pg_bin", "config", "tests"];
+const NOT_SETTINGS: [&str; 5] = ["url", "pg_bin", "config", "tests", "tests_require_smtp"];
 
 /// Settings whose value in the environment is text, even where it looks like a number.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 22] = [
     "data_dir",
     "keys_dir",
     "files_dir",
@@ -31,10 +32,18 @@ const TEXTS: [&str; 14] = [
     "tls_certificate",
     "tls_key",
     "smtp.host",
+    "smtp.ca_certificate",
     "sms.address",
     "sms.account",
     "sms.token",
     "sms.from",
+    "sms.ca_certificate",
+    "push.address",
+    "push.token_uri",
+    "push.project",
+    "push.client_email",
+    "push.private_key",
+    "push.ca_certificate",
 ];
 
 /// The remedy for half a TLS setting.
@@ -109,6 +118,9 @@ pub struct Config {
     pub smtp: Option<SmtpSettings>,
     /// SMS provider; the outbox folder when unset. `CLINICD_SMS__ADDRESS` …
     pub sms: Option<TwilioSettings>,
+    /// Push provider; when unset the outbox folder in development, and no push messages in
+    /// production. `CLINICD_PUSH__PROJECT` …
+    pub push: Option<FcmSettings>,
     /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
     pub passwords: PasswordParams,
     /// How long sessions live, and who needs a second factor. `CLINICD_SESSIONS__…`.
@@ -146,6 +158,7 @@ impl Default for Config {
             mail_from: "clinicd <no-reply@clinic.example>".to_owned(),
             smtp: None,
             sms: None,
+            push: None,
             passwords: PasswordParams::default(),
             sessions: SessionSettings::default(),
             otp: OtpSettings::default(),
