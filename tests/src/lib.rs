@@ -30,6 +30,7 @@ pub mod own_cluster;
 pub mod people;
 pub mod process;
 pub mod sms;
+pub mod smtp;
 pub mod tap;
 pub mod wire;
 pub mod world;

@@ -14,24 +14,24 @@ use crate::rooms::fields;
 const HARMLESS: &str = "kernel.forget_jobs";
 const UNKNOWN: &str = "test.unknown";
 
-/// Writes a job past the server; `columns` are state, `run_at` and `finished_at`, as SQL.
+/// Writes a job past the server; `columns` are attempts, state, `run_at` and `finished_at`, as SQL.
 async fn write(world: &World, kind: &str, columns: &str) -> String {
     let id = world.app.ids.next();
     world
         .sql(&format!(
-            "INSERT INTO jobs (id, kind, payload, attempts, last_error, created_at, state, run_at, \
-             finished_at) VALUES ('{id}', '{kind}', '{{}}', 3, 'UNAVAILABLE', now(), {columns})"
+            "INSERT INTO jobs (id, kind, payload, last_error, created_at, attempts, state, run_at, \
+             finished_at) VALUES ('{id}', '{kind}', '{{}}', 'UNAVAILABLE', now(), {columns})"
         ))
         .await;
     id.to_string()
 }
 
 async fn waiting(world: &World, kind: &str) -> String {
-    write(world, kind, "'ready', now() + interval '1 day', NULL").await
+    write(world, kind, "0, 'ready', now() + interval '1 day', NULL").await
 }
 
 async fn ended(world: &World, kind: &str, state: &str) -> String {
-    write(world, kind, &format!("'{state}', now(), now()")).await
+    write(world, kind, &format!("3, '{state}', now(), now()")).await
 }
 
 async fn listed(person: &Person, request: ListJobsRequest) -> Vec<Job> {
@@ -165,7 +165,7 @@ async fn a_cancelled_job_does_not_run() {
     );
     let request = cancel(&world, &job);
     let answer = superuser.client.send(request.clone()).await.unwrap().job.unwrap();
-    assert_eq!((answer.state(), answer.attempts), (JobState::Cancelled, 3));
+    assert_eq!((answer.state(), answer.attempts), (JobState::Cancelled, 0));
     assert!(answer.end_time.is_some());
     assert_eq!(superuser.client.send(request).await.unwrap().job.unwrap(), answer);
     world.advance(SignedDuration::from_hours(48));
@@ -177,7 +177,7 @@ async fn a_cancelled_job_does_not_run() {
     // Against workers that claim them at this moment.
     let mut jobs = Vec::new();
     for _ in 0..40 {
-        jobs.push(write(&world, HARMLESS, "'ready', now() + interval '49 hours', NULL").await);
+        jobs.push(write(&world, HARMLESS, "0, 'ready', now() + interval '49 hours', NULL").await);
     }
     let cancelling = jobs.iter().map(|job| superuser.client.send(cancel(&world, job)));
     world.advance(SignedDuration::from_hours(2));
@@ -186,9 +186,9 @@ async fn a_cancelled_job_does_not_run() {
     for (job, answer) in jobs.iter().zip(answers) {
         let job = find(&superuser, job).await;
         match answer {
-            Ok(_) => assert_eq!((job.state(), job.attempts), (JobState::Cancelled, 3)),
+            Ok(_) => assert_eq!((job.state(), job.attempts), (JobState::Cancelled, 0)),
             Err(Error::Api(refusal)) if refusal.reason == "WRONG_STATE" => {
-                assert_eq!((job.state(), job.attempts), (JobState::Done, 4));
+                assert_eq!((job.state(), job.attempts), (JobState::Done, 1));
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -209,12 +209,12 @@ async fn what_has_ended_is_forgotten_after_a_month_unless_it_was_given_up() {
         kept.clone()
     };
     world.advance(SignedDuration::from_hours(24 * 29));
-    write(&world, HARMLESS, "'ready', now(), NULL").await;
+    write(&world, HARMLESS, "0, 'ready', now(), NULL").await;
     let forgotten = "SELECT FROM jobs WHERE kind = 'kernel.forget_jobs' AND state <> 'done'";
     eventually("they were looked at", async || world.sql(forgotten).await.is_empty()).await;
     assert_eq!(states().await, [JobState::Failed, JobState::Cancelled, JobState::Done]);
     world.advance(SignedDuration::from_hours(48));
-    write(&world, HARMLESS, "'ready', now(), NULL").await;
+    write(&world, HARMLESS, "0, 'ready', now(), NULL").await;
     eventually("they are gone", async || states().await == [JobState::Failed]).await;
     world.sql("DELETE FROM jobs WHERE state = 'failed'").await;
     world.finish().await;

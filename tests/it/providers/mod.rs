@@ -1,0 +1,3 @@
+//! Messages on their way out, against peers that are not ours.
+
+mod mail;
