@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod doctors;
 pub mod expect;
+pub mod http_double;
 pub mod mail;
 pub mod own_cluster;
 pub mod people;
@@ -37,6 +38,7 @@ pub mod world;
 
 pub use clinicd_sdk::Code;
 pub use expect::{eventually, refused};
+pub use http_double::HttpDouble;
 pub use own_cluster::OwnCluster;
 pub use people::Person;
 pub use process::Process;
