@@ -73,6 +73,7 @@ impl SmtpServer {
         std::fs::create_dir_all(&folder).unwrap();
         let mut command = Command::new(python);
         command.arg(root().join("scripts/smtp-server.py")).stdout(Stdio::piped());
+        command.stderr(std::fs::File::create(folder.join("log")).unwrap());
         if offers == Offers::StartTls {
             certify(&folder);
             command.arg("--certificate").arg(folder.join("server.pem"));

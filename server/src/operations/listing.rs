@@ -40,8 +40,11 @@ pub(super) async fn jobs(
         bound_to: &[&bound.encode_to_vec(), caller.require_account()?.0.as_bytes()],
     })?;
     let mut conn = app.db.read().await?;
-    let query =
-        Page { filter: filter.clone(), direction, after: page.after, limit: page.limit + 1 };
+    let (above, below) = match direction {
+        Direction::Ascending => (page.after.unwrap_or(Uuid::nil()), Uuid::max()),
+        Direction::Descending => (Uuid::nil(), page.after.unwrap_or(Uuid::max())),
+    };
+    let query = Page { filter: filter.clone(), direction, above, below, limit: page.limit + 1 };
     let found = query.load(&mut conn).await?;
     let mut total_size = None;
     if request.include_total {

@@ -15,7 +15,7 @@ use crate::scratch::{Scratch, run};
 /// What the clocks of two machines may differ from the right time.
 const APART: SignedDuration = SignedDuration::from_mins(5);
 /// How far the time moves between two looks.
-const STEP: SignedDuration = SignedDuration::from_mins(2);
+const STEP: SignedDuration = SignedDuration::from_mins(5);
 
 /// The job of a tick. It carries the name of its schedule, and nobody runs it here.
 #[derive(Serialize, Deserialize)]

@@ -1,3 +1,5 @@
 //! Messages on their way out, against peers that are not ours.
 
 mod mail;
+mod push;
+mod sms;

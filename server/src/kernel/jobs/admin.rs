@@ -80,8 +80,10 @@ pub struct Page {
     pub filter: Filter,
     /// Newest first, or oldest.
     pub direction: Direction,
-    /// The last job of the page before.
-    pub after: Option<Uuid>,
+    /// Only jobs with a higher id.
+    pub above: Uuid,
+    /// Only jobs with a lower id.
+    pub below: Uuid,
     /// Most rows.
     pub limit: i64,
 }
@@ -92,38 +94,73 @@ pub struct Count(pub Filter);
 
 impl Filter {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(" FROM jobs WHERE true");
         if let Some(state) = &self.state {
             out.push_sql(" AND state = ");
             out.push_bind_param::<Text, _>(state)?;
         }
-        if let Some(kind) = &self.kind {
-            out.push_sql(" AND kind = ");
-            out.push_bind_param::<Text, _>(kind)?;
+        self.push_kind(out)
+    }
+
+    fn push_kind<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let Some(kind) = &self.kind else { return Ok(()) };
+        out.push_sql(" AND kind = ");
+        out.push_bind_param::<Text, _>(kind)
+    }
+}
+
+impl Page {
+    /// Between these ids. With the state or the kind they are a range of its index, and the order is
+    /// the index's: a plan that was made for any state walks past no job of another.
+    fn push_range<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        for (bound, id) in [(" > (", &self.above), (" < (", &self.below)] {
+            match &self.filter {
+                Filter { state: Some(state), .. } => {
+                    out.push_sql(" AND (state, id)");
+                    out.push_sql(bound);
+                    out.push_bind_param::<Text, _>(state)?;
+                    out.push_sql(", ");
+                }
+                Filter { kind: Some(kind), .. } => {
+                    out.push_sql(" AND (kind, id)");
+                    out.push_sql(bound);
+                    out.push_bind_param::<Text, _>(kind)?;
+                    out.push_sql(", ");
+                }
+                Filter { state: None, kind: None } => {
+                    out.push_sql(" AND (id)");
+                    out.push_sql(bound);
+                }
+            }
+            out.push_bind_param::<sql_types::Uuid, _>(id)?;
+            out.push_sql(")");
         }
-        Ok(())
+        if self.filter.state.is_some() { self.filter.push_kind(out) } else { Ok(()) }
     }
 }
 
 impl QueryFragment<Pg> for Page {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(
-            "SELECT id, created_at, kind, state, attempts, run_at, finished_at, last_error",
+            "SELECT id, created_at, kind, state, attempts, run_at, finished_at, last_error \
+             FROM jobs WHERE true",
         );
-        self.filter.push(&mut out)?;
+        self.push_range(&mut out)?;
         let ascending = self.direction == Direction::Ascending;
-        if let Some(after) = &self.after {
-            out.push_sql(if ascending { " AND id > " } else { " AND id < " });
-            out.push_bind_param::<sql_types::Uuid, _>(after)?;
-        }
-        out.push_sql(if ascending { " ORDER BY id LIMIT " } else { " ORDER BY id DESC LIMIT " });
+        let leading = match &self.filter {
+            Filter { state: Some(_), .. } => "state",
+            Filter { kind: Some(_), .. } => "kind",
+            Filter { state: None, kind: None } => "id",
+        };
+        out.push_sql(" ORDER BY ");
+        out.push_sql(leading);
+        out.push_sql(if ascending { ", id LIMIT " } else { " DESC, id DESC LIMIT " });
         out.push_bind_param::<BigInt, _>(&self.limit)
     }
 }
 
 impl QueryFragment<Pg> for Count {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT count(*)");
+        out.push_sql("SELECT count(*) FROM jobs WHERE true");
         self.0.push(&mut out)
     }
 }

@@ -157,8 +157,9 @@ impl Fcm {
         if answer.status == StatusCode::UNAUTHORIZED {
             *self.access.lock().await = None;
         }
-        let reason = answer.field("/error/details/0/errorCode");
-        if reason.is_some_and(|reason| reason == "UNREGISTERED") {
+        let details = answer.field("/error/details");
+        let details = details.as_ref().and_then(|details| details.as_array());
+        if details.is_some_and(|all| all.iter().any(|one| one["errorCode"] == "UNREGISTERED")) {
             return Err(PortError::RecipientGone);
         }
         Err(answer.refusal(None))
