@@ -21,6 +21,7 @@
     reason = "a harness panics when something is not as it should be"
 )]
 
+pub mod certificates;
 pub mod cluster;
 pub mod crowd;
 pub mod doctors;

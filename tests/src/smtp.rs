@@ -11,6 +11,7 @@ use clinicd_server::kernel::ports::mail::{Security, SmtpSettings};
 use clinicd_server::kernel::secret::Secret;
 use serde::Deserialize;
 
+use crate::certificates;
 use crate::cluster::programs;
 use crate::expect::eventually;
 
@@ -75,7 +76,7 @@ impl SmtpServer {
         command.arg(root().join("scripts/smtp-server.py")).stdout(Stdio::piped());
         command.stderr(std::fs::File::create(folder.join("log")).unwrap());
         if offers == Offers::StartTls {
-            certify(&folder);
+            certificates::make(&folder);
             command.arg("--certificate").arg(folder.join("server.pem"));
             command.arg("--key").arg(folder.join("server.key"));
             command.args(["--user", USER, "--password", PASSWORD]);
@@ -155,22 +156,4 @@ fn python() -> Option<PathBuf> {
         found.is_ok_and(|found| found.status.success())
     };
     [made, PathBuf::from("python3")].into_iter().find(has_it)
-}
-
-/// An authority (`ca.pem`), a certificate of it for `localhost` (`server.pem`, `server.key`), and an
-/// authority that has nothing to do with it (`other.pem`).
-fn certify(folder: &Path) {
-    let openssl = |arguments: &str| {
-        let mut command = Command::new("openssl");
-        let done = command.current_dir(folder).args(arguments.split(' ')).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout";
-    openssl(&format!("req -x509 {key} ca.key -out ca.pem -subj /CN=Authority -days 2"));
-    openssl(&format!("req -x509 {key} other.key -out other.pem -subj /CN=Other -days 2"));
-    openssl(&format!(
-        "req -x509 {key} server.key -out server.pem -subj /CN=Server -days 2 -CA ca.pem \
-         -CAkey ca.key -addext subjectAltName=DNS:localhost \
-         -addext basicConstraints=critical,CA:FALSE"
-    ));
 }

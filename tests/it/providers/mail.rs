@@ -102,8 +102,8 @@ async fn nothing_that_people_write_becomes_a_header_a_recipient_or_another_mail(
 /// Who it cannot be sure to speak to hears of no mail. An operator mends that, and the mail can
 /// still go: it is tried again.
 ///
-/// Seen to fail with `Tls::Opportunistic` in place of `Tls::Required`: the plaintext server took the
-/// mail.
+/// Seen to fail with `Tls::Opportunistic` in place of `Tls::Required`: the server without STARTTLS was
+/// spoken to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_the_right_one_gets_no_mail() {
     let Some(server) = SmtpServer::start("stranger", Offers::StartTls).await else { return };

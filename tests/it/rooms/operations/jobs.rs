@@ -34,6 +34,16 @@ async fn ended(world: &World, kind: &str, state: &str) -> String {
     write(world, kind, &format!("3, '{state}', now(), now()")).await
 }
 
+/// A transaction that holds a job, as a worker that claims it does.
+async fn hold(world: &World, job: &str) -> tokio_postgres::Client {
+    let (holder, connection) =
+        tokio_postgres::connect(world.database_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let hold = format!("BEGIN; SELECT FROM jobs WHERE id = '{job}' FOR UPDATE");
+    holder.batch_execute(&hold).await.unwrap();
+    holder
+}
+
 async fn listed(person: &Person, request: ListJobsRequest) -> Vec<Job> {
     person.client.all(ListJobsRequest { page_size: 2, ..request }).await.unwrap()
 }
@@ -81,7 +91,7 @@ async fn jobs_are_listed_by_state_and_kind() {
     let unknown = ids(&superuser, of(UNKNOWN)).await;
     assert_eq!(unknown, [&[cancelled.clone()][..], &newest].concat());
     let state = |state: JobState| ListJobsRequest { state: state.into(), ..Default::default() };
-    assert_eq!(ids(&superuser, state(JobState::Cancelled)).await, [cancelled.clone()]);
+    assert_eq!(ids(&superuser, state(JobState::Cancelled)).await, std::slice::from_ref(&cancelled));
     assert!(ids(&superuser, state(JobState::Done)).await.contains(&done));
     assert_eq!(ids(&superuser, state(JobState::Failed)).await, [""; 0]);
 
@@ -106,16 +116,8 @@ async fn the_lag_is_how_long_the_oldest_due_job_waits() {
     let superuser = world.superuser().await;
     world.settle().await;
     // No worker claims a row that somebody holds.
-    let job = world.app.ids.next();
-    let hold = format!(
-        "BEGIN; INSERT INTO jobs (id, kind, payload, attempts, created_at, state, run_at) \
-            VALUES ('{job}', '{HARMLESS}', '{{}}', 0, now(), 'ready', now() + interval '1 day'); \
-         COMMIT; BEGIN; SELECT FROM jobs WHERE id = '{job}' FOR UPDATE;"
-    );
-    let (holder, connection) =
-        tokio_postgres::connect(world.database_url(), tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    holder.batch_execute(&hold).await.unwrap();
+    let job = waiting(&world, HARMLESS).await;
+    let holder = hold(&world, &job).await;
     let lag = async || superuser.client.send(ListJobsRequest::default()).await.unwrap().lag_seconds;
     assert_eq!(lag().await, 0);
     world.advance(SignedDuration::from_hours(25));
@@ -152,7 +154,6 @@ async fn a_job_that_was_given_up_or_cancelled_runs_again() {
     world.finish().await;
 }
 
-/// Seen to fail without the lock in `LockJob`: some run although they were cancelled.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_does_not_run() {
     let world = World::start().await;
@@ -193,6 +194,29 @@ async fn a_cancelled_job_does_not_run() {
             Err(other) => panic!("{other:?}"),
         }
     }
+    world.finish().await;
+}
+
+/// Seen to fail without the lock in `LockJob`: the call went over what the worker had written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_a_worker_takes_at_this_moment_is_not_cancelled() {
+    let world = World::start().await;
+    let superuser = world.superuser().await;
+    let job = waiting(&world, HARMLESS).await;
+    let worker = hold(&world, &job).await;
+    let (client, request) = (superuser.client.clone(), cancel(&world, &job));
+    let cancelling = tokio::spawn(async move { client.send(request).await });
+    let waits = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' \
+                 AND datname = current_database()";
+    eventually("the call waits", async || !world.sql(waits).await.is_empty()).await;
+    let claim = "UPDATE jobs SET state = 'running', attempts = 1, lease_until = clock_timestamp() \
+                 WHERE state = 'ready'; COMMIT";
+    worker.batch_execute(claim).await.unwrap();
+    let refusal = cancelling.await.unwrap();
+    let refusal = refused(refusal, Code::FailedPrecondition, "WRONG_STATE");
+    assert_eq!(refusal.metadata["state"], "running");
+    let done = async || find(&superuser, &job).await.state() == JobState::Done;
+    eventually("another worker goes on with it", done).await;
     world.finish().await;
 }
 
