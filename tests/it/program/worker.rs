@@ -45,9 +45,9 @@ async fn a_server_without_worker_leaves_jobs_to_the_worker() {
 
     // What waits, runs and was given up is measured when a process starts.
     let others = "INSERT INTO jobs (id, kind, payload, run_at, created_at, state, lease_until) \
-        SELECT gen_random_uuid(), 'test.unknown', '{}', now(), now(), 'failed', NULL \
+        SELECT gen_random_uuid(), 'test.unknown', '{}'::jsonb, now(), now(), 'failed', NULL \
             FROM generate_series(1, 3) UNION ALL \
-        SELECT gen_random_uuid(), 'test.unknown', '{}', now(), now(), 'running', \
+        SELECT gen_random_uuid(), 'test.unknown', '{}'::jsonb, now(), now(), 'running', \
             now() + interval '1 hour' FROM generate_series(1, 2)";
     database.sql(others).await;
     let metrics = free_address();
