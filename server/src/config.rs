@@ -15,6 +15,7 @@ use crate::kernel::ports::push::FcmSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
 use crate::kernel::transport::{Limits, Network};
+use crate::notifications::Channel;
 
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
 /// the tests.
@@ -121,6 +122,8 @@ pub struct Config {
     /// Push provider; when unset the outbox folder in development, and no push messages in
     /// production. `CLINICD_PUSH__PROJECT` …
     pub push: Option<FcmSettings>,
+    /// How fast messages go out. `CLINICD_RATES__MAIL` …
+    pub rates: ChannelRates,
     /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
     pub passwords: PasswordParams,
     /// How long sessions live, and who needs a second factor. `CLINICD_SESSIONS__…`.
@@ -159,6 +162,7 @@ impl Default for Config {
             smtp: None,
             sms: None,
             push: None,
+            rates: ChannelRates::default(),
             passwords: PasswordParams::default(),
             sessions: SessionSettings::default(),
             otp: OtpSettings::default(),
@@ -239,6 +243,40 @@ pub struct OtpSettings {
 impl Default for OtpSettings {
     fn default() -> Self {
         Self { countries: vec!["IN".to_owned()], per_network_an_hour: 60, per_country_a_day: 5_000 }
+    }
+}
+
+/// Messages per second by each channel, of all servers together; 0: as many as there are. What is
+/// urgent does not wait, but counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRates {
+    /// Mails.
+    pub mail: u32,
+    /// Text messages.
+    pub sms: u32,
+    /// Push messages.
+    pub push: u32,
+}
+
+impl ChannelRates {
+    /// Nothing waits.
+    pub const NONE: Self = Self { mail: 0, sms: 0, push: 0 };
+
+    /// The rate of a channel.
+    #[must_use]
+    pub fn of(&self, channel: Channel) -> u32 {
+        match channel {
+            Channel::Mail => self.mail,
+            Channel::Sms => self.sms,
+            Channel::Push => self.push,
+        }
+    }
+}
+
+impl Default for ChannelRates {
+    fn default() -> Self {
+        Self { mail: 20, sms: 10, push: 200 }
     }
 }
 
