@@ -32,6 +32,7 @@ use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServ
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
 use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
 use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
+use clinicd_proto::operations::v1::job_admin_service_server::JobAdminServiceServer;
 use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
 use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
@@ -44,8 +45,8 @@ use crate::kernel::transport::gates::Gates;
 use crate::kernel::transport::listener::{self, Port};
 use crate::kernel::transport::tls::{self, TlsError};
 use crate::{
-    appointments, audit, directory, feed, files, identity, journals, onboarding, prescriptions,
-    profiles, work,
+    appointments, audit, directory, feed, files, identity, journals, onboarding, operations,
+    prescriptions, profiles, work,
 };
 
 /// Largest request message of most services, in bytes.
@@ -188,6 +189,8 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
+    let jobs = operations::Service { app: app.clone(), schedules: work::schedules() };
+    let jobs = JobAdminServiceServer::new(jobs);
     let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
     Routes::default()
         .add_service(service!(AuthServiceServer, identity::Service))
@@ -208,6 +211,7 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(PrescriptionServiceServer, prescriptions::Service, question, answer))
         .add_service(service!(AuditServiceServer, audit::Service))
         .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(limited!(jobs, MESSAGE_LIMIT, ANSWER_LIMIT))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

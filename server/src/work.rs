@@ -100,7 +100,8 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
 }
 
 /// What comes back by the clock.
-fn schedules() -> Arc<[Schedule]> {
+#[must_use]
+pub fn schedules() -> Arc<[Schedule]> {
     let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
     [
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),

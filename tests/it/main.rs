@@ -10,6 +10,7 @@ mod load;
 mod outages;
 mod port;
 mod program;
+mod providers;
 mod rooms;
 mod schema;
 mod sdk;

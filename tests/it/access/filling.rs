@@ -131,6 +131,7 @@ impl Filler<'_> {
             "sign_in_id" => home.sign_in,
             "service_account_id" => home.service,
             "api_key_id" => home.api_key,
+            "job_id" => home.job,
             other => panic!("teach the matrix {other}"),
         }
     }

@@ -29,6 +29,8 @@ pub struct Household {
     pub sign_in: Uuid,
     pub service: Uuid,
     pub api_key: Uuid,
+    /// Nobody's in particular.
+    pub job: Uuid,
 }
 
 impl Household {
@@ -50,13 +52,14 @@ impl Household {
             sign_in: id(),
             service: id(),
             api_key: id(),
+            job: id(),
         }
     }
 
     /// Its rows.
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
-        let Self { file, upload, application, session, sign_in, service, api_key, .. } = self;
+        let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -105,7 +108,9 @@ impl Household {
              INSERT INTO api_keys (id, account_id, display_name, secret_hash, scopes, expires_at, \
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
                 decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
-                '{service}', now());",
+                '{service}', now()); \
+             INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now());",
             account(doctor),
             account(patient),
         )

@@ -77,6 +77,8 @@ async fn metrics_tell_how_it_goes_and_name_nobody() {
         "clinicd_job_seconds_count{kind=\"identity.send_activation\"}",
         "clinicd_jobs_due",
         "clinicd_jobs_oldest_seconds",
+        "clinicd_jobs_running",
+        "clinicd_jobs_failed",
         "clinicd_audit_unsealed_seconds",
         "process_resident_memory_bytes",
     ] {

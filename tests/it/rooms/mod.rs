@@ -5,6 +5,7 @@ mod files;
 mod foreign_ids;
 mod identity;
 mod onboarding;
+mod operations;
 mod profiles;
 
 use std::time::Duration;
