@@ -14,6 +14,7 @@ use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
+use crate::notifications::greetings;
 use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 
@@ -59,6 +60,8 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
+        Kind::of::<greetings::Greetings>(),
+        Kind::of::<greetings::Greet>(),
     ]
     .into()
 }
@@ -100,6 +103,7 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
 fn schedules() -> Arc<[Schedule]> {
     let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
     [
+        in_utc("notifications.greetings", "*/15 * * * *", || NewJob::now(&greetings::Greetings {})),
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),

@@ -47,6 +47,7 @@ pub use sign_in::passwords;
 
 use crate::app::App;
 use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role};
 
@@ -103,6 +104,11 @@ pub struct Contact {
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
     Ok(account.map(Contact::from))
+}
+
+/// Those of these accounts that are people who may sign in.
+pub async fn active_people(conn: &mut Conn, accounts: Vec<AccountId>) -> Result<Vec<AccountId>> {
+    Ok(rows::ActivePeople { accounts: List(accounts) }.get_results(conn).await?)
 }
 
 impl From<rows::AccountRow> for Contact {

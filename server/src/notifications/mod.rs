@@ -4,18 +4,30 @@
 //! earlier, so no job holds personal data. The key of a message is the id of its job: a job that
 //! runs twice sends one message where the provider can tell.
 
+mod deliveries;
+mod deliveries_query;
+mod devices;
+pub mod greetings;
+mod greetings_rules;
+mod inbox;
+mod inbox_query;
 pub mod plan;
+mod preferences;
+mod preferences_rules;
+mod service;
+pub mod unsubscribing;
 
 use serde_json::Value;
 use uuid::Uuid;
 
 pub use plan::{Channel, Class, Plan};
+pub use service::Service;
 
 use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::error::Error;
-use crate::kernel::jobs::JobError;
 use crate::kernel::events::ResourceKind;
+use crate::kernel::jobs::JobError;
 use crate::kernel::kinds::AccountId;
 use crate::kernel::locale::{Locales, MailKind, MailKind as NoticeKind, SmsKind, negotiate, texts};
 use crate::kernel::ports::{PortError, mail, sms};
@@ -97,6 +109,7 @@ pub async fn send_mail_to(
         subject: mail.subject,
         text: mail.text,
         html: Some(mail.html),
+        unsubscribe: None,
     };
     app.ports.mail.send(&message).await.map_err(port_error)
 }

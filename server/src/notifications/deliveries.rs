@@ -1,0 +1,71 @@
+//! What became of messages, for admins: the list of deliveries, and another try.
+
+use diesel::{OptionalExtension, sql_types};
+use diesel_async::RunQueryDsl;
+use uuid::Uuid;
+
+use clinicd_proto::notifications::v1 as pb;
+
+use super::deliveries_query::{
+    Count, DeliveryRow, DeliverySql, DeliveryState, Filter, Page, delivery_columns,
+};
+use super::inbox::newest_first;
+use super::plan::Channel;
+use crate::app::App;
+use crate::kernel::access::Caller;
+use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::events::{Event, ResourceKind};
+use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
+use crate::kernel::page::PageRequest;
+use crate::statement;
+
+statement! {
+    /// One delivery. Locked.
+    LockDelivery { id: Uuid } -> (sql_types::Text, sql_types::Text),
+    "SELECT state, channel FROM deliveries WHERE id = $1 FOR UPDATE";
+
+    /// A delivery that was given up waits again, as if it were new.
+    ReviveDelivery { id: Uuid, send_at: Time } -> DeliverySql,
+    concat!(
+        "UPDATE deliveries SET state = 'pending', attempts = 0, reason = '', provider_code = 0, \
+            ended_at = NULL, send_at = $2 \
+         WHERE id = $1 RETURNING ",
+        delivery_columns!()
+    );
+}
+
+/// `ListDeliveries`.
+pub(super) async fn list(
+    app: &App,
+    caller: &Caller,
+    request: pb::ListDeliveriesRequest,
+) -> Result<pb::ListDeliveriesResponse> {
+    let account = Some(request.account_id.as_str()).filter(|id| !id.is_empty());
+    let filter = Filter {
+        state: DeliveryState::from_wire(request.state),
+        channel: Channel::from_wire(request.channel),
+        account: account.map(|id| AccountId::from_wire("account_id", id)).transpose()?,
+        kind: Some(request.kind).filter(|kind| !kind.is_empty()),
+    };
+    let direction = newest_first(&request.order_by)?;
+    let page = app.pages.open::<Uuid>(&PageRequest {
+        list: "notifications.deliveries",
+        page_size: request.page_size,
+        page_token: &request.page_token,
+        bound_to: &[
+            caller.require_account()?.0.as_bytes(),
+            format!("{filter:?} {direction:?}").as_bytes(),
+        ],
+    })?;
+    let after = page.after.unwrap_or_else(|| direction.before_all());
+    let mut conn = app.db.read().await?;
+    let query = Page { filter: filter.clone(), direction, after, limit: page.limit + 1 };
+    let rows: Vec<DeliveryRow> = query.get_results(&mut conn).await?;
+    let total_size = match request.include_total {
+        true => Some(Count(filter).get_result(&mut conn).await?),
+        false => None,
+    };
+    let (rows, next_page_token) = page.close(rows, |row| row.id)?;
+    let deliveries = rows.into_iter().map(Into::into).collect();
+    Ok(pb::ListDeliveriesResponse { deliveries, next_page_token, total_size })
+}
