@@ -61,11 +61,46 @@ pub(super) async fn list(
     let mut conn = app.db.read().await?;
     let query = Page { filter: filter.clone(), direction, after, limit: page.limit + 1 };
     let rows: Vec<DeliveryRow> = query.get_results(&mut conn).await?;
-    let total_size = match request.include_total {
-        true => Some(Count(filter).get_result(&mut conn).await?),
-        false => None,
-    };
+    let mut total_size = None;
+    if request.include_total {
+        total_size = Some(Count(filter).get_result(&mut conn).await?);
+    }
     let (rows, next_page_token) = page.close(rows, |row| row.id)?;
     let deliveries = rows.into_iter().map(Into::into).collect();
     Ok(pb::ListDeliveriesResponse { deliveries, next_page_token, total_size })
+}
+
+/// `RetryDelivery`: what was given up waits again, for its slot and not for quiet hours that may
+/// have begun: those the job looks at when it runs.
+pub(super) async fn retry(
+    app: &App,
+    caller: &Caller,
+    request: pb::RetryDeliveryRequest,
+) -> Result<pb::RetryDeliveryResponse> {
+    let id = uuid_from_wire("delivery_id", &request.delivery_id)?;
+    app.once(caller, &request.request_id, &request, async |conn| {
+        let found: Option<(DeliveryState, Channel)> =
+            LockDelivery { id }.get_result(conn).await.optional()?;
+        let (state, channel) = found.ok_or_else(|| Error::not_found("delivery"))?;
+        if state != DeliveryState::Failed {
+            return Err(Error::of(Reason::WrongState).with("state", state.as_str()));
+        }
+        let (now, _) = (app.clock.now(), channel);
+        let row: DeliveryRow = ReviveDelivery { id, send_at: now }.get_result(conn).await?;
+        app.events.emit(conn, retried(row.notification)).await?;
+        Ok(pb::RetryDeliveryResponse { delivery: Some(row.into()) })
+    })
+    .await
+}
+
+/// For those who run the platform alone: to the recipient nothing has happened.
+fn retried(notification: Uuid) -> Event {
+    Event {
+        event_type: "notification.retried",
+        kind: ResourceKind::Notification,
+        resource: notification,
+        account: None,
+        patient: None,
+        doctor: None,
+    }
 }

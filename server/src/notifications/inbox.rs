@@ -65,14 +65,11 @@ pub(super) async fn list(
     let mut conn = app.db.read().await?;
     let query = Page { filter, direction, after, limit: page.limit + 1 };
     let rows: Vec<InboxRow> = query.get_results(&mut conn).await?;
-    let total_size = match request.include_total {
-        true => Some(Count(filter).get_result(&mut conn).await?),
-        false => None,
-    };
-    let reader = match rows.is_empty() {
-        true => Reader { language: language.unwrap_or_default(), name: String::new() },
-        false => Reader::of(&mut conn, filter.account, language).await?,
-    };
+    let mut total_size = None;
+    if request.include_total {
+        total_size = Some(Count(filter).get_result(&mut conn).await?);
+    }
+    let reader = Reader::of(&mut conn, filter.account, language).await?;
     let (rows, next_page_token) = page.close(rows, |row| row.id)?;
     let notifications = rows.into_iter().map(|row| reader.read(row)).collect::<Result<_>>()?;
     Ok(pb::ListNotificationsResponse { notifications, next_page_token, total_size })

@@ -148,13 +148,14 @@ fn page(language: Locale, class: Class, done: bool) -> Response {
         Class::Security | Class::Account | Class::Booking => label("class_required"),
     };
     let (title, lang) = (label("unsubscribe_title"), language.tag());
-    let body = match done {
-        true => format!("<p>{}</p>", label("unsubscribe_done")),
-        false => format!(
+    let body = if done {
+        format!("<p>{}</p>", label("unsubscribe_done"))
+    } else {
+        format!(
             "<p>{}</p><form method=\"post\"><button>{}</button></form>",
             label("unsubscribe_question"),
             label("unsubscribe_button")
-        ),
+        )
     };
     let html = format!(
         "<!doctype html><html lang=\"{lang}\"><meta charset=\"utf-8\">\
