@@ -6,15 +6,17 @@ use uuid::Uuid;
 
 use clinicd_proto::notifications::v1 as pb;
 
-use super::deliveries_query::{
-    Count, DeliveryRow, DeliverySql, DeliveryState, Filter, Page, delivery_columns,
-};
+use super::delivering::Deliver;
+use super::deliveries_query::{Count, DeliveryRow, DeliverySql, Filter, Page, delivery_columns};
+use super::pacing;
+use super::rows::DeliveryState;
 use super::inbox::newest_first;
 use super::plan::Channel;
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::events::{Event, ResourceKind};
+use crate::kernel::jobs::{self, NewJob};
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
 use crate::kernel::page::PageRequest;
 use crate::statement;
@@ -85,9 +87,13 @@ pub(super) async fn retry(
         if state != DeliveryState::Failed {
             return Err(Error::of(Reason::WrongState).with("state", state.as_str()));
         }
-        let (now, _) = (app.clock.now(), channel);
-        let row: DeliveryRow = ReviveDelivery { id, send_at: now }.get_result(conn).await?;
+        let slots = pacing::slots(app, conn, channel, 1).await?;
+        let now = app.clock.now();
+        let send_at = slots.first().copied().unwrap_or(now);
+        let row: DeliveryRow = ReviveDelivery { id, send_at }.get_result(conn).await?;
         app.events.emit(conn, retried(row.notification)).await?;
+        let job = NewJob::now(&Deliver { delivery: id, paced: true }).at(send_at);
+        jobs::enqueue(conn, app.ids.next(), now, job).await?;
         Ok(pb::RetryDeliveryResponse { delivery: Some(row.into()) })
     })
     .await

@@ -9,23 +9,10 @@ use uuid::Uuid;
 use clinicd_proto::notifications::v1 as pb;
 
 use super::plan::Channel;
-use crate::kernel::kinds::{AccountId, Time, wire_enum};
+use super::rows::DeliveryState;
+use crate::kernel::kinds::{AccountId, Time};
 use crate::kernel::page::Direction;
 use crate::shaped_queries;
-
-wire_enum! {
-    /// What became of a delivery.
-    DeliveryState = pb::DeliveryState {
-        /// It waits for its time, or for the next attempt.
-        Pending = "pending",
-        /// The provider took it.
-        Sent = "sent",
-        /// It was given up.
-        Failed = "failed",
-        /// There was nothing to send any more.
-        Skipped = "skipped",
-    }
-}
 
 /// A delivery, as admins see it.
 #[derive(Debug, Clone, diesel::Queryable)]

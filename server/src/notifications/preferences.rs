@@ -17,9 +17,6 @@ use crate::kernel::kinds::{AccountId, Time};
 use crate::profiles;
 use crate::statement;
 
-/// Zone of an account without a patient record.
-const NO_ZONE: &str = "UTC";
-
 /// The version of an account's choice, and quiet hours in minutes of the day.
 type ChoiceSql = (
     sql_types::Integer,
@@ -181,12 +178,11 @@ async fn store(
 }
 
 async fn to_wire(conn: &mut Conn, account: AccountId, kept: Kept) -> Result<pb::Preferences> {
-    let patient = profiles::patient(conn, account.into()).await?;
     Ok(pb::Preferences {
         etag: kept.version.to_string(),
         update_time: kept.updated_at.map(Into::into),
         classes: rules::classes(&kept.chosen),
         quiet_hours: kept.chosen.quiet.map(rules::quiet_to_wire),
-        time_zone: patient.map_or_else(|| NO_ZONE.to_owned(), |patient| patient.time_zone),
+        time_zone: profiles::time_zone(conn, account).await?,
     })
 }

@@ -27,7 +27,8 @@ pub use doctors::{
 };
 pub use money::{money_from_wire, money_to_wire};
 pub use patients::{
-    PatientFacts, change_person, create_own_patient, patient, people_in_zones, people_with_birthday,
+    PatientFacts, change_person, create_own_patient, patient, people_in_zones,
+    people_with_birthday, time_zone,
 };
 pub use service::Service;
 

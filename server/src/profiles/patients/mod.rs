@@ -9,4 +9,4 @@ pub(super) use rows::changed;
 
 pub use editing::change_person;
 pub use greeted::{people_in_zones, people_with_birthday};
-pub use rows::{PatientFacts, create_own_patient, patient};
+pub use rows::{PatientFacts, create_own_patient, patient, time_zone};

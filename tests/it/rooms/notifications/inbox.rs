@@ -1,12 +1,12 @@
 //! The own inbox.
 
 use clinicd_sdk::proto::feed::v1::{ResourceKind, WatchRequest};
-use clinicd_sdk::proto::identity::v1::UpdateMyAccountRequest;
+use clinicd_sdk::proto::identity::v1::{GetMyAccountRequest, UpdateMyAccountRequest};
 use clinicd_sdk::proto::notifications::v1::{
     CountUnreadRequest, ListNotificationsRequest, ListNotificationsResponse, MarkReadRequest,
     Notification, NotificationClass,
 };
-use clinicd_sdk::{Client, Code};
+use clinicd_sdk::Code;
 use clinicd_tests::{Person, World, refused};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
@@ -116,8 +116,8 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
     world
         .sql(&format!(
             "INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
-                created_at) SELECT gen_random_uuid(), '{}', 'welcome', 'many ' || n, '{{}}', \
-                n <= 150, now() FROM generate_series(1, 200) n",
+                urgent, created_at) SELECT gen_random_uuid(), '{}', 'welcome', 'many ' || n, '{{}}', \
+                n <= 150, false, now() FROM generate_series(1, 200) n",
             asha.id
         ))
         .await;
@@ -151,15 +151,14 @@ async fn the_language_is_that_of_the_call_or_of_the_account() {
     let asha = empty(&world).await;
     written(&world, &asha.id, "welcome").await;
     let english = all(&asha).await.remove(0);
-    let request =
-        UpdateMyAccountRequest { language: Some("hi-IN".to_owned()), ..Default::default() };
+    let etag = asha.client.send(GetMyAccountRequest {}).await.unwrap().account.unwrap().etag;
+    let language = Some("hi-IN".to_owned());
+    let request = UpdateMyAccountRequest { etag, language, ..Default::default() };
     asha.client.send(request).await.unwrap();
     let hindi = all(&asha).await.remove(0);
     let devanagari = |text: &str| text.chars().any(|c| ('\u{900}'..='\u{97f}').contains(&c));
     assert!(!devanagari(&english.body) && devanagari(&hindi.body) && devanagari(&hindi.title));
-    let tokens = asha.client.tokens().unwrap();
-    let speaks = |language: &str| Client::builder(world.url()).language(language).connect_lazy();
-    let asked = speaks("en-GB").unwrap().with_tokens(asha.id.clone(), tokens).unwrap();
+    let asked = asha.client.with_language("en-GB").unwrap();
     let asked = asked.all(ListNotificationsRequest::default()).await.unwrap();
     assert_eq!(asked[0].body, english.body);
     world.finish().await;

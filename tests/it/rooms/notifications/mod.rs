@@ -16,7 +16,8 @@ async fn written(world: &World, account: &str, kind: &str) -> String {
     world
         .sql(&format!(
             "INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
-                created_at) VALUES ('{id}', '{account}', '{kind}', '{id}', '{{}}', true, '{now}')"
+                urgent, created_at) VALUES ('{id}', '{account}', '{kind}', '{id}', '{{}}', true, \
+                false, '{now}')"
         ))
         .await;
     id.to_string()
