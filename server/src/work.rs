@@ -14,8 +14,7 @@ use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
-use crate::notifications::greetings;
-use crate::notifications::{self, forgetting};
+use crate::notifications::{self, forgetting, greetings};
 use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 

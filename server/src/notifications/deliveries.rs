@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use clinicd_proto::notifications::v1 as pb;
 
-use super::delivering::Deliver;
 use super::deliveries_query::{Count, DeliveryRow, DeliverySql, Filter, Page, delivery_columns};
-use super::pacing;
-use super::rows::DeliveryState;
+use super::delivering::Deliver;
 use super::inbox::newest_first;
+use super::pacing;
 use super::plan::Channel;
+use super::rows::DeliveryState;
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Reason, Result};
