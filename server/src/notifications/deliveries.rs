@@ -89,7 +89,7 @@ pub(super) async fn retry(
         }
         let slots = pacing::slots(app, conn, channel, 1).await?;
         let now = app.clock.now();
-        let send_at = slots.first().copied().unwrap_or(now);
+        let send_at = slots.as_slice().first().copied().unwrap_or(now);
         let row: DeliveryRow = ReviveDelivery { id, send_at }.get_result(conn).await?;
         app.events.emit(conn, retried(row.notification)).await?;
         let job = NewJob::now(&Deliver { delivery: id, paced: true }).at(send_at);

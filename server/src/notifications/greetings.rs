@@ -7,12 +7,11 @@ use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use uuid::Uuid;
 
 use super::greetings_rules::{self as rules, Occasion};
 use super::plan::{Channel, Class};
-use super::{Notice, To, notify, preferences_rules};
+use super::{Notice, notify, preferences_rules};
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
@@ -139,13 +138,7 @@ impl Greet {
     }
 
     fn notice(&self, account: AccountId) -> Notice {
-        Notice {
-            kind: self.occasion.kind(),
-            account: Some(account),
-            about: None,
-            values: json!({}),
-            to: To::Owner,
-            once: Some(format!("{}{account}", self.purpose())),
-        }
+        let once = Some(format!("{}{account}", self.purpose()));
+        Notice { once, ..Notice::new(self.occasion.kind(), account) }
     }
 }

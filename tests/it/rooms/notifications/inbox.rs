@@ -1,12 +1,12 @@
 //! The own inbox.
 
+use clinicd_sdk::Code;
 use clinicd_sdk::proto::feed::v1::{ResourceKind, WatchRequest};
 use clinicd_sdk::proto::identity::v1::{GetMyAccountRequest, UpdateMyAccountRequest};
 use clinicd_sdk::proto::notifications::v1::{
     CountUnreadRequest, ListNotificationsRequest, ListNotificationsResponse, MarkReadRequest,
     Notification, NotificationClass,
 };
-use clinicd_sdk::Code;
 use clinicd_tests::{Person, World, refused};
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
@@ -97,7 +97,8 @@ async fn marking_reaches_own_messages_alone() {
     let read = all(&asha).await;
     let is_read: Vec<bool> = read.iter().map(|message| message.read_time.is_some()).collect();
     assert_eq!(is_read, [true, false, false, true, true]);
-    let request = ListNotificationsRequest { unread: true, include_total: true, ..Default::default() };
+    let request =
+        ListNotificationsRequest { unread: true, include_total: true, ..Default::default() };
     let left = list(&asha, request).await;
     assert_eq!((ids(&left.notifications), left.total_size), (vec![&*mine[3], &*mine[2]], Some(2)));
 
@@ -123,7 +124,11 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
         .await;
     assert_eq!(unread(&asha).await, 100);
     let request = ListNotificationsRequest { include_total: true, ..Default::default() };
-    assert_eq!(list(&asha, request).await.total_size, Some(150), "what is in no inbox is not shown");
+    assert_eq!(
+        list(&asha, request).await.total_size,
+        Some(150),
+        "what is in no inbox is not shown"
+    );
     world.finish().await;
 }
 

@@ -53,9 +53,9 @@ async fn everything_is_open_until_it_is_closed() {
     let greetings = class(&fresh, Greeting).channels;
     assert_eq!(greetings, [Channel::Mail, Channel::Push].map(i32::from));
 
-    let switches = vec![switch(Greeting, Channel::Mail, false), switch(Booking, Channel::Mail, true)];
-    let request =
-        UpdatePreferencesRequest { switches, quiet_hours: hours(22, 6), ..to(&fresh) };
+    let switches =
+        vec![switch(Greeting, Channel::Mail, false), switch(Booking, Channel::Mail, true)];
+    let request = UpdatePreferencesRequest { switches, quiet_hours: hours(22, 6), ..to(&fresh) };
     let changed = update(&asha, request).await.unwrap();
     assert_eq!(class(&changed, Greeting).channels, [i32::from(Channel::Push)]);
     assert_eq!((changed.quiet_hours, changed.etag.as_str()), (hours(22, 6), "1"));
@@ -100,8 +100,7 @@ async fn what_cannot_be_chosen_is_named() {
         clear_quiet_hours: true,
         ..to(&fresh)
     };
-    let refusal =
-        refused(update(&asha, request).await, Code::InvalidArgument, "INVALID_FIELDS");
+    let refusal = refused(update(&asha, request).await, Code::InvalidArgument, "INVALID_FIELDS");
     let expected = [
         "switches[0].class",
         "switches[1].channel",

@@ -3,8 +3,8 @@
 use clinicd_sdk::Code;
 use clinicd_sdk::proto::identity::v1::{ConfirmActivationRequest, RegisterAccountRequest};
 use clinicd_sdk::proto::notifications::v1::Channel;
-use clinicd_sdk::proto::r#type::v1::PersonName;
 use clinicd_sdk::proto::sandbox::v1::{ListOutboxRequest, OutboxMessage};
+use clinicd_sdk::proto::r#type::v1::PersonName;
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::{World, refused};
 
@@ -18,8 +18,12 @@ async fn a_newcomer_signs_up_with_what_the_outbox_shows() {
     let email = "meera@example.org".to_owned();
     let name = PersonName { given: "Meera".to_owned(), family: "Iyer".to_owned() };
     let password = PASSWORD.to_owned();
-    let request =
-        RegisterAccountRequest { email: email.clone(), password, name: Some(name), ..Default::default() };
+    let request = RegisterAccountRequest {
+        email: email.clone(),
+        password,
+        name: Some(name),
+        ..Default::default()
+    };
     world.client().send(request).await.unwrap();
     world.settle().await;
     let request = ListOutboxRequest { recipient: email.clone(), ..Default::default() };
@@ -43,7 +47,10 @@ async fn messages_come_newest_first_filtered_and_capped() {
     world.settle().await;
     let all = outbox(&world, ListOutboxRequest::default()).await;
     let times: Vec<_> = all.iter().map(|message| message.create_time.unwrap()).collect();
-    assert!(times.is_sorted_by_key(|time| std::cmp::Reverse((time.seconds, time.nanos))), "{times:?}");
+    assert!(
+        times.is_sorted_by_key(|time| std::cmp::Reverse((time.seconds, time.nanos))),
+        "{times:?}"
+    );
     let of = async |channel: Channel, recipient: &str| {
         let recipient = recipient.to_owned();
         let channel = channel.into();
