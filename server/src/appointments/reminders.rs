@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::jobs::Known;
 use super::rows::{self, Appointment, AppointmentState};
+use super::rules;
 use crate::app::App;
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{self, Job, JobError, NewJob};
@@ -118,12 +119,6 @@ impl Remind {
             && row.starts_at.unix_micros() == self.start_micros
             && now < self.lead.until(row.starts_at)
     }
-
-    /// Whether the patient may still cancel when this is told.
-    fn may_cancel(&self, app: &App, row: &Appointment) -> bool {
-        let hours = SignedDuration::from_hours(app.config.cancellation_hours);
-        app.clock.now() < row.starts_at.plus_seconds(-hours.as_secs())
-    }
 }
 
 impl Job for Remind {
@@ -136,12 +131,13 @@ impl Job for Remind {
         }
         let mut notice = known.notice(&app, NoticeKind::AppointmentReminder)?;
         notice.values["lead"] = self.lead.as_str().into();
-        if !self.may_cancel(&app, &known.row) {
+        let (start, hours) = (known.row.starts_at, app.config.cancellation_hours);
+        if !rules::patient_may_cancel(start, app.clock.now(), hours) {
             notice.values["cancel_hours"] = 0.into();
         }
         let notice = Notice {
             urgent: self.lead == Lead::Hour,
-            until: Some(self.lead.until(known.row.starts_at)),
+            until: Some(self.lead.until(start)),
             once: Some(self.purpose()),
             ..notice
         };

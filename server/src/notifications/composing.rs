@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Result};
-use crate::kernel::locale::{LocaleError, NoticeKind, negotiate, texts};
+use crate::kernel::locale::{self, LocaleError, Locales, NoticeKind, negotiate};
 use crate::kernel::ports::{mail, push, sms};
 
 /// A message, ready to be sent.
@@ -59,9 +59,9 @@ pub(super) async fn compose(
         Ok(device) => device,
         Err(reason) => return Ok(Err(Outcome::skipped(reason))),
     };
-    let texts = texts().map_err(|error| Error::internal(error.to_string()))?;
+    let texts = locale::texts().map_err(|error| Error::internal(error.to_string()))?;
     let version = texts.version(negotiate(&recipient.contact.language), kind).to_owned();
-    Ok(match message(app, key, kind, attempt, recipient, device) {
+    Ok(match message(app, texts, key, kind, (attempt, device), recipient) {
         Ok(Some(message)) => Ok(Composed { message, version }),
         Ok(None) => Err(Outcome::skipped("NO_ADDRESS")),
         Err(error) => {
@@ -93,11 +93,11 @@ async fn device(
 /// The message; none when the recipient has no such address.
 fn message(
     app: &App,
+    texts: &Locales,
     key: Uuid,
     kind: NoticeKind,
-    attempt: &Attempt,
+    (attempt, device): (&Attempt, String),
     recipient: Recipient,
-    device: String,
 ) -> Result<Option<Message>, LocaleError> {
     let Recipient { contact, secret } = recipient;
     let Contact { email, phone, name, language } = contact;
@@ -109,7 +109,6 @@ fn message(
         values.insert("unsubscribe".to_owned(), link.clone().into());
     }
     let (locale, at) = (negotiate(&language), app.clock.now().timestamp());
-    let texts = texts().map_err(LocaleError::clone)?;
     Ok(match (attempt.channel, email, phone) {
         (Channel::Mail, Some(to_address), _) => {
             let notice = texts.notice(locale, kind, &values)?;

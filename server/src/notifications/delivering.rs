@@ -124,8 +124,8 @@ impl Deliver {
         if self.paced {
             return Ok(None);
         }
-        let slot = pacing::slots(app, conn, attempt.channel, 1).await?.first().copied();
-        let slot = slot.filter(|slot| *slot > app.clock.now());
+        let slots = pacing::slots(app, conn, attempt.channel, 1).await?;
+        let slot = slots.into_iter().find(|slot| *slot > app.clock.now());
         Ok(slot.map(|send_at| Outcome::TooEarly { send_at, paced: true }))
     }
 
