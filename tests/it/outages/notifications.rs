@@ -32,10 +32,8 @@ async fn start(world: &World, double: &HttpDouble) -> [Process; 2] {
             .env("CLINICD_SMS__FROM", "+15550000000")
             .env("CLINICD_RATES__SMS", "0");
     };
-    let both = tokio::join!(
-        Process::start_with(world, settings),
-        Process::worker_with(world, settings)
-    );
+    let both =
+        tokio::join!(Process::start_with(world, settings), Process::worker_with(world, settings));
     [both.0, both.1]
 }
 
