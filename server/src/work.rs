@@ -15,7 +15,7 @@ use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
 use crate::onboarding::jobs as onboarding;
-use crate::{appointments, files, prescriptions};
+use crate::{appointments, feed, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
@@ -51,6 +51,7 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<contacts::SendRecovery>(),
         Kind::of::<contacts::SendEmailChange>(),
         Kind::of::<contacts::TellContactChanged>(),
+        Kind::of::<feed::jobs::Sweep>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::MailStatus>(),
         Kind::of::<onboarding::TextStatus>(),
@@ -101,6 +102,7 @@ fn schedules() -> Arc<[Schedule]> {
     let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
     [
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
+        in_utc("feed.sweep", "40 3 * * *", || NewJob::now(&feed::jobs::Sweep {})),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
         in_utc("identity.sweep_failures", "30 3 * * *", || {

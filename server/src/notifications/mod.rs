@@ -4,6 +4,8 @@
 //! earlier, so no job holds personal data. The key of a message is the id of its job: a job that
 //! runs twice sends one message where the provider can tell.
 
+mod snapshot;
+
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -14,6 +16,8 @@ use crate::kernel::jobs::JobError;
 use crate::kernel::kinds::AccountId;
 use crate::kernel::locale::{Locales, MailKind, SmsKind, negotiate, texts};
 use crate::kernel::ports::{PortError, mail, sms};
+
+pub use snapshot::notification_ids;
 
 /// Sends a mail to the owner of an account. `values` are what the kind needs; `name` is added.
 /// An account that no longer exists gets none.
