@@ -201,3 +201,17 @@ impl QueryFragment<Pg> for Emit {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_what_is_gone() {
+        let text = include_str!("../../../../docs/live-updates.md");
+        for event_type in GONE {
+            assert!(text.contains(&format!("`{event_type}`")), "{event_type}");
+        }
+        assert!(is_gone("patient.closed") && !is_gone("application.ended"));
+    }
+}
