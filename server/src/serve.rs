@@ -23,6 +23,7 @@ use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceSer
 use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
 use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
 use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
+use clinicd_proto::feed::v1::webhook_service_server::WebhookServiceServer;
 use clinicd_proto::files::v1::file_service_server::FileServiceServer;
 use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
 use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
@@ -208,6 +209,7 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(PrescriptionServiceServer, prescriptions::Service, question, answer))
         .add_service(service!(AuditServiceServer, audit::Service))
         .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(WebhookServiceServer, feed::webhooks::Service))
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

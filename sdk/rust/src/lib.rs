@@ -25,7 +25,7 @@
 //! * turns each refusal into an [`ApiError`] with its stable reason.
 //!
 //! Lists: [`Client::items`] and [`Client::all`]. Files: [`Client::upload`], [`Client::download`].
-//! Changes as they happen: [`Client::watch`]. The generated stubs: [`Client::raw`].
+//! Changes as they happen: [`Client::watch`], or sent to you: [`webhook`]. The generated stubs: [`Client::raw`].
 //!
 //! A call that is dropped is cancelled; a change that had reached the server is done or not done,
 //! never half. To be sure, set the `request_id` yourself and send the same request again.
@@ -38,6 +38,7 @@ mod raw;
 mod retry;
 mod session;
 mod watch;
+pub mod webhook;
 
 pub use call::{Items, Messages};
 pub use client::{Builder, Client, DEFAULT_DEADLINE};

@@ -10,5 +10,6 @@ mod rules;
 mod service;
 mod token;
 mod watching;
+pub mod webhooks;
 
 pub use service::Service;

@@ -29,6 +29,8 @@ pub struct Household {
     pub sign_in: Uuid,
     pub service: Uuid,
     pub api_key: Uuid,
+    /// A webhook endpoint of the service account.
+    pub endpoint: Uuid,
 }
 
 impl Household {
@@ -50,13 +52,15 @@ impl Household {
             sign_in: id(),
             service: id(),
             api_key: id(),
+            endpoint: id(),
         }
     }
 
     /// Its rows.
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
-        let Self { file, upload, application, session, sign_in, service, api_key, .. } = self;
+        let Self { file, upload, application, session, sign_in, service, .. } = self;
+        let Self { api_key, endpoint, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -104,8 +108,12 @@ impl Household {
                 now()); \
              INSERT INTO api_keys (id, account_id, display_name, secret_hash, scopes, expires_at, \
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
-                decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
-                '{service}', now());",
+                decode(repeat('00', 32), 'hex'), '{{feed.read,webhooks}}', now() + interval '1 day', \
+                '{service}', now()); \
+             INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
+                kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
+                VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
+                '{{}}', 'paused', '', 0, 0, now(), now(), now());",
             account(doctor),
             account(patient),
         )
@@ -125,7 +133,7 @@ pub enum Who {
     Applicant,
     /// A doctor who has given no second factor.
     WithoutFactor,
-    /// A program whose API key has the scope of the feed.
+    /// A program whose API key has every scope.
     Program,
 }
 

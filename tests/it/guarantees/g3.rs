@@ -71,7 +71,7 @@ async fn watch(
     let mut seen = Vec::new();
     let ends = Instant::now() + patience();
     for client in clients.iter().cycle() {
-        let request = WatchRequest { resume_token: token.clone(), kinds: vec![] };
+        let request = WatchRequest { resume_token: token.clone(), ..Default::default() };
         let mut feed = client.watch(request);
         for _ in 0..messages() {
             if seen.len() >= events {
