@@ -1,9 +1,10 @@
 -- What a person is told, once, whatever the number of channels. once_key is the
 -- purpose and its window: a second message for the same is not written.
 -- template_values are what the texts need beside the recipient's name; links and
--- codes are not in it, they are made when the message is sent. last_contact,
--- sealed, is how the person was reached before, where the account no longer
--- tells.
+-- codes are not in it, they are made when the message is sent. It goes to the
+-- owner of the account; or to sealed_contact, which the account does not have
+-- (any more) and which is forgotten once it was sent; or to the address of a
+-- challenge, in this language where no account has one.
 CREATE TABLE notifications (
     id uuid PRIMARY KEY,
     account_id uuid,
@@ -12,8 +13,14 @@ CREATE TABLE notifications (
     resource_kind text,
     resource_id uuid,
     template_values jsonb NOT NULL,
-    last_contact text,
+    sealed_contact text,
+    challenge_id uuid,
+    language text,
     in_inbox boolean NOT NULL,
+    -- It does not wait for the end of quiet hours.
+    urgent boolean NOT NULL,
+    -- What was not sent by then is not sent.
+    send_until timestamptz,
     read_at timestamptz,
     created_at timestamptz NOT NULL
 );
@@ -21,6 +28,8 @@ CREATE INDEX notifications_inbox ON notifications (account_id, id) WHERE in_inbo
 CREATE INDEX notifications_unread ON notifications (account_id, id)
     WHERE in_inbox AND read_at IS NULL;
 CREATE INDEX notifications_account ON notifications (account_id);
+CREATE INDEX notifications_about ON notifications (resource_id, kind)
+    WHERE resource_id IS NOT NULL;
 CREATE INDEX notifications_age ON notifications (created_at);
 
 -- The outbox: one row per message and channel (push: per device). Its id is the
@@ -49,7 +58,7 @@ CREATE INDEX deliveries_by_channel ON deliveries (channel, id);
 CREATE INDEX deliveries_by_account ON deliveries (account_id, id);
 CREATE INDEX deliveries_by_kind ON deliveries (kind, id);
 
--- When the next message may go by a channel, for all replicas.
+-- When the next message may go by a channel, for all servers.
 CREATE TABLE channel_pace (
     channel text PRIMARY KEY,
     next_at timestamptz NOT NULL

@@ -14,6 +14,7 @@ use crate::kernel::ports::mail::SmtpSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
 use crate::kernel::transport::{Limits, Network};
+use crate::notifications::Channel;
 
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
 /// the tests.
@@ -109,6 +110,8 @@ pub struct Config {
     pub smtp: Option<SmtpSettings>,
     /// SMS provider; the outbox folder when unset. `CLINICD_SMS__ADDRESS` …
     pub sms: Option<TwilioSettings>,
+    /// How fast messages go out. `CLINICD_RATES__MAIL` …
+    pub rates: ChannelRates,
     /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
     pub passwords: PasswordParams,
     /// How long sessions live, and who needs a second factor. `CLINICD_SESSIONS__…`.
@@ -146,6 +149,7 @@ impl Default for Config {
             mail_from: "clinicd <no-reply@clinic.example>".to_owned(),
             smtp: None,
             sms: None,
+            rates: ChannelRates::default(),
             passwords: PasswordParams::default(),
             sessions: SessionSettings::default(),
             otp: OtpSettings::default(),
@@ -226,6 +230,40 @@ pub struct OtpSettings {
 impl Default for OtpSettings {
     fn default() -> Self {
         Self { countries: vec!["IN".to_owned()], per_network_an_hour: 60, per_country_a_day: 5_000 }
+    }
+}
+
+/// Messages per second by each channel, of all servers together; 0: as many as there are. What is
+/// urgent does not wait, but counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRates {
+    /// Mails.
+    pub mail: u32,
+    /// Text messages.
+    pub sms: u32,
+    /// Push messages.
+    pub push: u32,
+}
+
+impl ChannelRates {
+    /// Nothing waits.
+    pub const NONE: Self = Self { mail: 0, sms: 0, push: 0 };
+
+    /// The rate of a channel.
+    #[must_use]
+    pub fn of(&self, channel: Channel) -> u32 {
+        match channel {
+            Channel::Mail => self.mail,
+            Channel::Sms => self.sms,
+            Channel::Push => self.push,
+        }
+    }
+}
+
+impl Default for ChannelRates {
+    fn default() -> Self {
+        Self { mail: 20, sms: 10, push: 200 }
     }
 }
 

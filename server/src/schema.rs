@@ -324,8 +324,12 @@ diesel::table! {
         resource_kind -> Nullable<Text>,
         resource_id -> Nullable<Uuid>,
         template_values -> Jsonb,
-        last_contact -> Nullable<Text>,
+        sealed_contact -> Nullable<Text>,
+        challenge_id -> Nullable<Uuid>,
+        language -> Nullable<Text>,
         in_inbox -> Bool,
+        urgent -> Bool,
+        send_until -> Nullable<Timestamptz>,
         read_at -> Nullable<Timestamptz>,
         created_at -> Timestamptz,
     }

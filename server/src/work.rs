@@ -14,6 +14,7 @@ use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
+use crate::notifications::{self, forgetting};
 use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 
@@ -52,13 +53,17 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<contacts::SendEmailChange>(),
         Kind::of::<contacts::TellContactChanged>(),
         Kind::of::<files::jobs::Sweep>(),
-        Kind::of::<onboarding::MailStatus>(),
-        Kind::of::<onboarding::TextStatus>(),
+        Kind::of::<onboarding::TellStatus>(),
         Kind::of::<onboarding::ForgetApplicant>(),
         Kind::of::<onboarding::EndApproved>(),
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
+        Kind::of::<appointments::reminders::PlanReminders>(),
+        Kind::of::<appointments::reminders::Remind>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
+        Kind::of::<notifications::Deliver>(),
+        Kind::of::<forgetting::ForgetAccount>(),
+        Kind::of::<forgetting::ForgetOldMessages>(),
     ]
     .into()
 }
@@ -77,20 +82,18 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
         ("doctor.blocked_for_booking", identity::SendDoctorBlocked::on),
         ("doctor.opened_for_booking", identity::SendDoctorUnblocked::on),
         ("account.deleted", onboarding::ForgetApplicant::on),
+        ("account.deleted", forgetting::ForgetAccount::on),
         ("account.staff_removed", onboarding::EndApproved::on),
         ("account.second_factor_added", identity::SendFactorAdded::on),
         ("account.second_factor_removed", identity::SendFactorRemoved::on),
         ("account.recovery_codes_replaced", identity::SendCodesReplaced::on),
         ("account.password_changed", identity::SendPasswordChanged::on),
-        ("application.submitted", onboarding::MailStatus::on),
-        ("application.submitted", onboarding::TextStatus::on),
-        ("application.changes_requested", onboarding::MailStatus::on),
-        ("application.changes_requested", onboarding::TextStatus::on),
-        ("application.approved", onboarding::MailStatus::on),
-        ("application.approved", onboarding::TextStatus::on),
-        ("application.rejected", onboarding::MailStatus::on),
-        ("application.rejected", onboarding::TextStatus::on),
+        ("application.submitted", onboarding::TellStatus::on),
+        ("application.changes_requested", onboarding::TellStatus::on),
+        ("application.approved", onboarding::TellStatus::on),
+        ("application.rejected", onboarding::TellStatus::on),
         ("appointment.booked", appointments::jobs::TellBooked::on),
+        ("appointment.booked", appointments::reminders::PlanReminders::on),
         ("appointment.cancelled", appointments::jobs::TellCancelled::on),
         ("prescription.issued", prescriptions::jobs::MailIssued::on),
     ]
@@ -103,6 +106,9 @@ fn schedules() -> Arc<[Schedule]> {
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
+        in_utc("notifications.forget_old", "40 3 * * *", || {
+            NewJob::now(&forgetting::ForgetOldMessages {})
+        }),
         in_utc("identity.sweep_failures", "30 3 * * *", || {
             NewJob::now(&identity::SweepFailures {})
         }),

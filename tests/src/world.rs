@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clinicd_sdk::Client;
 use clinicd_server::app::App;
-use clinicd_server::config::{Config, SessionSettings};
+use clinicd_server::config::{ChannelRates, Config, SessionSettings};
 use clinicd_server::identity;
 use clinicd_server::identity::passwords::PasswordParams;
 use clinicd_server::kernel::data_dir::DataDir;
@@ -129,6 +129,7 @@ impl World {
             passwords: CHEAP,
             limits: patient(),
             sessions: lasting(),
+            rates: ChannelRates::NONE,
             ..Config::default()
         };
         change(&mut config);

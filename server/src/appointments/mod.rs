@@ -19,6 +19,7 @@ pub mod jobs;
 mod listing;
 mod live;
 mod query;
+pub mod reminders;
 mod rows;
 mod rules;
 mod schedules;

@@ -28,6 +28,7 @@ mod administration;
 mod history;
 pub mod jobs;
 mod programs;
+mod reaching;
 mod registration;
 mod rows;
 mod rules;
@@ -39,7 +40,9 @@ mod staff;
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 
+pub use administration::last_message::{open_contact, seal_contact};
 pub use administration::superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
+pub use reaching::{Secret, living_sessions, secret};
 pub use registration::contact_jobs;
 pub use service::Service;
 pub use sessions::living::SESSIONS;
@@ -99,10 +102,11 @@ pub struct Contact {
     pub language: String,
 }
 
-/// How to reach the owner of an account; none when there is no such account.
+/// How to reach the owner of an account; none when there is no such account, or it is closed.
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
-    Ok(account.map(Contact::from))
+    let open = account.filter(|account| account.state != rows::AccountState::Deleted);
+    Ok(open.map(Contact::from))
 }
 
 impl From<rows::AccountRow> for Contact {

@@ -160,8 +160,19 @@ impl QueryFragment<Pg> for Enqueue {
 
 /// Enqueues a job in the caller's transaction. Workers hear of it when that is committed.
 pub async fn enqueue(conn: &mut Conn, id: Uuid, now: Time, job: NewJob) -> Result<()> {
+    enqueue_all(conn, now, [(id, job)]).await
+}
+
+/// Enqueues several jobs, each with its id, by one statement.
+pub async fn enqueue_all(
+    conn: &mut Conn,
+    now: Time,
+    new: impl IntoIterator<Item = (Uuid, NewJob)>,
+) -> Result<()> {
     let mut jobs = InsertJobs::new(now);
-    jobs.add(id, job)?;
+    for (id, job) in new {
+        jobs.add(id, job)?;
+    }
     Enqueue { jobs }.execute(conn).await?;
     Ok(())
 }

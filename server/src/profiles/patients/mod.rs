@@ -7,4 +7,4 @@ mod rules;
 pub(super) use rows::changed;
 
 pub use editing::change_person;
-pub use rows::{PatientFacts, create_own_patient, patient};
+pub use rows::{PatientFacts, create_own_patient, patient, time_zone};

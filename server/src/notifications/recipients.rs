@@ -1,0 +1,44 @@
+//! Who gets a message, and by which address and number.
+
+use serde_json::{Value, json};
+
+use super::To;
+use crate::app::App;
+use crate::identity::{self, Contact, Secret};
+use crate::kernel::db::Conn;
+use crate::kernel::error::Result;
+use crate::kernel::kinds::AccountId;
+
+/// Who gets a message.
+#[derive(Debug, Clone)]
+pub(super) struct Recipient {
+    /// How to reach the person.
+    pub(super) contact: Contact,
+    /// Link or code, where there is one: a JSON object.
+    pub(super) secret: Value,
+}
+
+/// Finds who gets a message at this moment; or why nobody does, UPPER_SNAKE.
+pub(super) async fn find(
+    app: &App,
+    conn: &mut Conn,
+    to: &To,
+    account: Option<AccountId>,
+) -> Result<Result<Recipient, &'static str>> {
+    let none = || json!({});
+    Ok(match (to, account) {
+        (To::Challenge { id, language }, _) => {
+            let secret = identity::secret(app, conn, *id, language).await?.ok_or("LINK_USED");
+            secret.map(|Secret { to: contact, values: secret }| Recipient { contact, secret })
+        }
+        (To::Sealed(sealed), Some(account)) => {
+            let contact = identity::open_contact(app, account, sealed)?;
+            Ok(Recipient { contact, secret: none() })
+        }
+        (To::Owner, Some(account)) => {
+            let contact = identity::contact(conn, account).await?.ok_or("ACCOUNT_CLOSED");
+            contact.map(|contact| Recipient { contact, secret: none() })
+        }
+        (To::Sealed(_) | To::Owner, None) => Err("ACCOUNT_CLOSED"),
+    })
+}

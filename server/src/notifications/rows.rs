@@ -1,0 +1,195 @@
+//! Messages and deliveries in the database.
+
+use clinicd_proto::notifications::v1 as pb;
+use diesel::OptionalExtension;
+use diesel::sql_types::{
+    Array, Bool, Integer, Jsonb, Nullable, Text, Timestamptz, Uuid as SqlUuid,
+};
+use diesel_async::RunQueryDsl;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::plan::{Channel, Class};
+use super::rules::QuietHours;
+use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
+use crate::kernel::error::Result;
+use crate::kernel::events::ResourceKind;
+use crate::kernel::kinds::{AccountId, SessionId, Time, wire_enum};
+use crate::statement;
+
+wire_enum! {
+    /// What became of a delivery.
+    DeliveryState = pb::DeliveryState {
+        /// It waits for its time, or for the next attempt.
+        Pending = "pending",
+        /// The provider took it.
+        Sent = "sent",
+        /// It was given up.
+        Failed = "failed",
+        /// There was nothing to send any more.
+        Skipped = "skipped",
+    }
+}
+
+statement! {
+    /// What an account wants to hear of a class of messages, and its devices.
+    FindWishes { account: AccountId, class: Class }
+        -> (Array<Text>, Nullable<Integer>, Nullable<Integer>, Array<SqlUuid>, Array<SqlUuid>),
+    "SELECT ARRAY(SELECT channel FROM closed_channels WHERE account_id = $1 AND class = $2), \
+        extract(epoch FROM p.quiet_from)::integer / 60, \
+        extract(epoch FROM p.quiet_until)::integer / 60, \
+        ARRAY(SELECT id FROM devices WHERE account_id = $1 ORDER BY id), \
+        ARRAY(SELECT session_id FROM devices WHERE account_id = $1 ORDER BY id) \
+     FROM (SELECT) AS one LEFT JOIN notification_preferences p ON p.account_id = $1";
+
+    /// A new message, unless one of its purpose was written before.
+    InsertNotification {
+        id: Uuid, account: Option<AccountId>, kind: &'static str, once_key: String,
+        resource_kind: Option<ResourceKind>, resource: Option<Uuid>, values: Value,
+        sealed: Option<String>, challenge: Option<Uuid>, language: Option<String>,
+        in_inbox: bool, urgent: bool, until: Option<Time>, now: Time,
+    },
+    "INSERT INTO notifications (id, account_id, kind, once_key, resource_kind, resource_id, \
+        template_values, sealed_contact, challenge_id, language, in_inbox, urgent, \
+        send_until, created_at) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+     ON CONFLICT (once_key) DO NOTHING";
+
+    /// The deliveries of a new message.
+    InsertDeliveries {
+        notification: Uuid, account: Option<AccountId>, kind: &'static str, now: Time,
+        ids: List<Uuid>, channels: List<Channel>, devices: List<Option<Uuid>>, send_at: List<Time>,
+    },
+    "INSERT INTO deliveries (id, notification_id, account_id, kind, channel, device_id, state, \
+        send_at, created_at) \
+     SELECT d.id, $1, $2, $3, d.channel, d.device_id, 'pending', d.send_at, $4 \
+     FROM unnest($5, $6, $7, $8) AS d (id, channel, device_id, send_at)";
+
+    /// Counts an attempt, before it is made. No row when the delivery has ended, or is not due.
+    BeginAttempt { id: Uuid, now: Time } -> (
+        Integer, Text, Nullable<SqlUuid>, SqlUuid, Text, Nullable<SqlUuid>, Jsonb, Nullable<Text>,
+        Nullable<SqlUuid>, Nullable<Text>, Nullable<Text>, Nullable<SqlUuid>, Bool,
+        Nullable<Timestamptz>,
+    ),
+    "UPDATE deliveries d SET attempts = d.attempts + 1 FROM notifications n \
+     WHERE d.id = $1 AND d.state = 'pending' AND d.send_at <= $2 AND n.id = d.notification_id \
+     RETURNING d.attempts, d.channel, d.device_id, n.id, n.kind, n.account_id, n.template_values, \
+        n.sealed_contact, n.challenge_id, n.language, n.resource_kind, n.resource_id, n.urgent, \
+        n.send_until";
+
+    /// Ends a delivery, unless a later attempt has begun.
+    EndDelivery {
+        id: Uuid, attempts: i32, state: DeliveryState, reason: &'static str, code: i32,
+        version: String, now: Time,
+    },
+    "UPDATE deliveries SET state = $3, reason = $4, provider_code = $5, template_version = $6, \
+        ended_at = $7 \
+     WHERE id = $1 AND attempts = $2 AND state = 'pending'";
+
+    /// Puts a delivery off, unless a later attempt has begun. `left` is the number of attempts to be
+    /// counted.
+    PutOff { id: Uuid, attempts: i32, left: i32, reason: &'static str, code: i32, send_at: Time },
+    "UPDATE deliveries SET attempts = $3, reason = $4, provider_code = $5, send_at = $6 \
+     WHERE id = $1 AND attempts = $2 AND state = 'pending'";
+
+    /// Ends the deliveries of messages of one kind about one resource that have not gone yet.
+    WithdrawAbout { kind: &'static str, resource: Uuid, now: Time },
+    "UPDATE deliveries d SET state = 'skipped', reason = 'WITHDRAWN', ended_at = $3 \
+     FROM notifications n \
+     WHERE n.resource_id = $2 AND n.kind = $1 AND d.notification_id = n.id AND d.state = 'pending'";
+
+    /// Forgets how a person was reached before, once no delivery needs it.
+    ForgetContact { notification: Uuid },
+    "UPDATE notifications SET sealed_contact = NULL WHERE id = $1 AND NOT EXISTS ( \
+        SELECT FROM deliveries WHERE notification_id = $1 AND state IN ('pending', 'failed'))";
+
+    /// A device of an account, with its session.
+    FindDevice { id: Uuid, account: AccountId } -> (Text, SqlUuid),
+    "SELECT token, session_id FROM devices WHERE id = $1 AND account_id = $2";
+
+    /// Forgets a device that its provider no longer knows by this token.
+    ForgetDevice { id: Uuid, token: String },
+    "DELETE FROM devices WHERE id = $1 AND token = $2";
+
+    /// Forgets what an account was told, but for the news of its end.
+    ForgetMessages { account: AccountId, but: &'static str },
+    "DELETE FROM notifications WHERE account_id = $1 AND kind <> $2";
+
+    /// Forgets the devices of an account.
+    ForgetDevices { account: AccountId }, "DELETE FROM devices WHERE account_id = $1";
+
+    /// Forgets what an account has switched off.
+    ForgetSwitches { account: AccountId }, "DELETE FROM closed_channels WHERE account_id = $1";
+
+    /// Forgets when an account wanted quiet.
+    ForgetQuiet { account: AccountId },
+    "DELETE FROM notification_preferences WHERE account_id = $1";
+
+    /// Forgets old messages, with their deliveries.
+    ForgetOld { before: Time, batch: i64 },
+    "DELETE FROM notifications WHERE id IN ( \
+        SELECT id FROM notifications WHERE created_at < $1 ORDER BY created_at LIMIT $2)";
+}
+
+/// What an account wants to hear of a class of messages, and its devices.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    /// Channels that are closed for the class.
+    pub(super) closed: Vec<Channel>,
+    /// When it wants to hear only what is urgent.
+    pub(super) quiet: Option<QuietHours>,
+    /// Devices with their sessions.
+    pub(super) devices: Vec<(Uuid, SessionId)>,
+}
+
+type WishesRow = (Vec<Channel>, Option<i32>, Option<i32>, Vec<Uuid>, Vec<SessionId>);
+
+/// What an account wants to hear of a class of messages, and its devices.
+pub(super) async fn wishes(conn: &mut Conn, account: AccountId, class: Class) -> Result<Wishes> {
+    let row: WishesRow = FindWishes { account, class }.get_result(conn).await?;
+    let (closed, from, until, devices, sessions) = row;
+    Ok(Wishes {
+        closed,
+        quiet: from.zip(until).map(|(from, until)| QuietHours { from, until }),
+        devices: devices.into_iter().zip(sessions).collect(),
+    })
+}
+
+/// A delivery of which an attempt is under way.
+#[derive(Debug, Clone, diesel::Queryable)]
+pub(super) struct Attempt {
+    /// This attempt included.
+    pub(super) attempts: i32,
+    pub(super) channel: Channel,
+    pub(super) device: Option<Uuid>,
+    pub(super) notification: Uuid,
+    pub(super) kind: String,
+    pub(super) account: Option<AccountId>,
+    pub(super) values: Value,
+    pub(super) sealed: Option<String>,
+    pub(super) challenge: Option<Uuid>,
+    pub(super) language: Option<String>,
+    pub(super) resource_kind: Option<ResourceKind>,
+    pub(super) resource: Option<Uuid>,
+    pub(super) urgent: bool,
+    pub(super) until: Option<Time>,
+}
+
+/// Begins an attempt; none when there is nothing to do (now).
+pub(super) async fn begin_attempt(
+    conn: &mut Conn,
+    id: Uuid,
+    now: Time,
+) -> Result<Option<Attempt>> {
+    Ok(BeginAttempt { id, now }.get_result(conn).await.optional()?)
+}
+
+/// The token and the session of a device, while it is this account's.
+pub(super) async fn device(
+    conn: &mut Conn,
+    id: Uuid,
+    account: AccountId,
+) -> Result<Option<(String, SessionId)>> {
+    Ok(FindDevice { id, account }.get_result(conn).await.optional()?)
+}
