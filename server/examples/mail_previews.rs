@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let locales = Locales::load()?;
     for locale in Locale::ALL {
         for kind in NoticeKind::ALL.iter().copied().filter(|kind| kind.has_mail()) {
-            let notice = locales.notice(locale, kind, &kind.sample())?;
+            let notice = locales.preview(locale, kind)?;
             let file = format!("{}-{}.html", locale.tag(), kind.key());
             std::fs::write(folder.join(file), notice.html)?;
         }
