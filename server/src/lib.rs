@@ -21,6 +21,7 @@ pub mod notifications;
 pub mod onboarding;
 pub mod prescriptions;
 pub mod profiles;
+pub mod sandbox;
 pub mod schema;
 pub mod serve;
 pub mod work;

@@ -30,22 +30,28 @@ use clinicd_proto::identity::v1::service_account_service_server::ServiceAccountS
 use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
 use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
+use clinicd_proto::notifications::v1::device_service_server::DeviceServiceServer;
+use clinicd_proto::notifications::v1::inbox_service_server::InboxServiceServer;
+use clinicd_proto::notifications::v1::preference_service_server::PreferenceServiceServer;
 use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
 use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
 use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
 use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
+use clinicd_proto::sandbox::v1::sandbox_service_server::SandboxServiceServer;
 
 use crate::app::App;
+use crate::config::Environment;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rates::Rates;
 use crate::kernel::access::{SessionTable, Sessions};
 use crate::kernel::transport::gates::Gates;
 use crate::kernel::transport::listener::{self, Port};
 use crate::kernel::transport::tls::{self, TlsError};
+use crate::notifications::unsubscribing;
 use crate::{
-    appointments, audit, directory, feed, files, identity, journals, onboarding, prescriptions,
-    profiles, work,
+    appointments, audit, directory, feed, files, identity, journals, notifications, onboarding,
+    prescriptions, profiles, sandbox, work,
 };
 
 /// Largest request message of most services, in bytes.
@@ -121,6 +127,7 @@ pub async fn start(
     let sessions = Sessions::new(sessions);
     let gates = Gates::new(&app.config);
     let rates = Rates::new(&app.config.limits);
+    let pages = unsubscribing::pages(app.clone(), rates.clone());
     let gate = AccessLayer { app: app.clone(), sessions: sessions.clone(), gates, rates };
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = rooms(&app, sessions).add_service(health_service);
@@ -131,6 +138,7 @@ pub async fn start(
         .route("/readyz", get(ready))
         .route("/.well-known/jwks.json", get(jwks))
         .with_state(app.clone())
+        .merge(pages)
         .fallback_service(grpc)
         .layer(cors(&app)?);
     let port = Port {
@@ -189,7 +197,7 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
     let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
-    Routes::default()
+    let routes = Routes::default()
         .add_service(service!(AuthServiceServer, identity::Service))
         .add_service(service!(AccountServiceServer, identity::Service))
         .add_service(service!(UserAdminServiceServer, identity::Service))
@@ -207,7 +215,16 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(VisitNoteServiceServer, journals::Service, question, answer))
         .add_service(service!(PrescriptionServiceServer, prescriptions::Service, question, answer))
         .add_service(service!(AuditServiceServer, audit::Service))
-        .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(InboxServiceServer, notifications::Service))
+        .add_service(service!(PreferenceServiceServer, notifications::Service))
+        .add_service(service!(DeviceServiceServer, notifications::Service))
+        .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT));
+    match app.config.env {
+        Environment::Development => {
+            routes.add_service(service!(SandboxServiceServer, sandbox::Service))
+        }
+        Environment::Production => routes,
+    }
 }
 
 /// Full names of our services, for health; the empty one stands for the whole server.

@@ -14,7 +14,7 @@ use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
-use crate::notifications::{self, forgetting};
+use crate::notifications::{self, forgetting, greetings};
 use crate::onboarding::jobs as onboarding;
 use crate::{appointments, files, prescriptions};
 
@@ -61,6 +61,8 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<appointments::reminders::PlanReminders>(),
         Kind::of::<appointments::reminders::Remind>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
+        Kind::of::<greetings::Greetings>(),
+        Kind::of::<greetings::Greet>(),
         Kind::of::<notifications::Deliver>(),
         Kind::of::<forgetting::ForgetAccount>(),
         Kind::of::<forgetting::ForgetOldMessages>(),
@@ -103,6 +105,7 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
 fn schedules() -> Arc<[Schedule]> {
     let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
     [
+        in_utc("notifications.greetings", "*/15 * * * *", || NewJob::now(&greetings::Greetings {})),
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),

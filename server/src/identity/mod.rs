@@ -50,6 +50,7 @@ pub use sign_in::passwords;
 
 use crate::app::App;
 use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role};
 
@@ -107,6 +108,11 @@ pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Conta
     let account = rows::find(conn, account).await?;
     let open = account.filter(|account| account.state != rows::AccountState::Deleted);
     Ok(open.map(Contact::from))
+}
+
+/// Those of these accounts that are people who may sign in.
+pub async fn active_people(conn: &mut Conn, accounts: Vec<AccountId>) -> Result<Vec<AccountId>> {
+    Ok(rows::ActivePeople { accounts: List(accounts) }.get_results(conn).await?)
 }
 
 impl From<rows::AccountRow> for Contact {

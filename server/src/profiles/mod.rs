@@ -26,7 +26,10 @@ pub use doctors::{
     DoctorFacts, NewDoctor, Searched, create_doctor, doctor, public_fees, set_bookable,
 };
 pub use money::{money_from_wire, money_to_wire};
-pub use patients::{PatientFacts, change_person, create_own_patient, patient, time_zone};
+pub use patients::{
+    PatientFacts, change_person, create_own_patient, patient, people_in_zones,
+    people_with_birthday, time_zone,
+};
 pub use service::Service;
 
 use crate::kernel::error::{Error, Reason, Result};

@@ -95,7 +95,11 @@ impl World {
     }
 
     async fn watch(&self, account: Uuid, token: &str) -> Streaming<feed::WatchResponse> {
-        let request = feed::WatchRequest { resume_token: token.into(), kinds: Vec::new() };
+        let request = feed::WatchRequest {
+            resume_token: token.into(),
+            kinds: Vec::new(),
+            ..Default::default()
+        };
         let mut client = Feed::new(self.channel.clone());
         let mut stream = client.watch(self.by(account, request)).await.unwrap().into_inner();
         let first = next(&mut stream).await;

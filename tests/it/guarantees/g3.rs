@@ -48,8 +48,12 @@ async fn list(client: Client, mut token: String, events: usize) -> Vec<String> {
     let mut seen = Vec::new();
     let reading = async {
         while seen.len() < events {
-            let request =
-                ListEventsRequest { resume_token: token.clone(), max_events: 7, kinds: vec![] };
+            let request = ListEventsRequest {
+                resume_token: token.clone(),
+                max_events: 7,
+                kinds: vec![],
+                ..Default::default()
+            };
             let found = client.send(request).await.unwrap();
             token = found.resume_token;
             seen.extend(found.events.into_iter().map(|event| event.id));
@@ -71,7 +75,8 @@ async fn watch(
     let mut seen = Vec::new();
     let ends = Instant::now() + patience();
     for client in clients.iter().cycle() {
-        let request = WatchRequest { resume_token: token.clone(), kinds: vec![] };
+        let request =
+            WatchRequest { resume_token: token.clone(), kinds: vec![], ..Default::default() };
         let mut feed = client.watch(request);
         for _ in 0..messages() {
             if seen.len() >= events {

@@ -59,11 +59,13 @@ pub enum Purpose {
     RecoveryCode,
     /// What a message to the owner of a closed account needs; a sealing key.
     LastMessage,
+    /// Links that switch off a class of messages.
+    Unsubscribe,
 }
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
@@ -81,6 +83,7 @@ impl Purpose {
         Self::SecondFactor,
         Self::RecoveryCode,
         Self::LastMessage,
+        Self::Unsubscribe,
     ];
 
     /// Input of the derivation. Never change one: values in the database depend on it.
@@ -103,6 +106,7 @@ impl Purpose {
             Self::SecondFactor => "second-factor",
             Self::RecoveryCode => "recovery-code",
             Self::LastMessage => "last-message",
+            Self::Unsubscribe => "unsubscribe",
         }
     }
 
