@@ -34,6 +34,7 @@ mod recipients;
 mod rows;
 pub mod rules;
 mod service;
+mod templates;
 pub mod unsubscribing;
 
 use serde_json::{Value, json};
