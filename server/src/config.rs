@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::identity::passwords::PasswordParams;
 use crate::kernel::db::tls;
 use crate::kernel::ports::mail::SmtpSettings;
+use crate::kernel::ports::push::FcmSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
 use crate::kernel::transport::{Limits, Network};
@@ -18,10 +19,10 @@ use crate::notifications::Channel;
 
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
 /// the tests.
-const NOT_SETTINGS: [&str; 4] = ["url", "pg_bin", "config", "tests"];
+const NOT_SETTINGS: [&str; 5] = ["url", "pg_bin", "config", "tests", "tests_require_smtp"];
 
 /// Settings whose value in the environment is text, even where it looks like a number.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 22] = [
     "data_dir",
     "keys_dir",
     "files_dir",
@@ -32,10 +33,18 @@ const TEXTS: [&str; 14] = [
     "tls_certificate",
     "tls_key",
     "smtp.host",
+    "smtp.ca_certificate",
     "sms.address",
     "sms.account",
     "sms.token",
     "sms.from",
+    "sms.ca_certificate",
+    "push.address",
+    "push.token_uri",
+    "push.project",
+    "push.client_email",
+    "push.private_key",
+    "push.ca_certificate",
 ];
 
 /// The remedy for half a TLS setting.
@@ -110,6 +119,9 @@ pub struct Config {
     pub smtp: Option<SmtpSettings>,
     /// SMS provider; the outbox folder when unset. `CLINICD_SMS__ADDRESS` …
     pub sms: Option<TwilioSettings>,
+    /// Push provider; when unset the outbox folder in development, and no push messages in
+    /// production. `CLINICD_PUSH__PROJECT` …
+    pub push: Option<FcmSettings>,
     /// How fast messages go out. `CLINICD_RATES__MAIL` …
     pub rates: ChannelRates,
     /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
@@ -149,6 +161,7 @@ impl Default for Config {
             mail_from: "clinicd <no-reply@clinic.example>".to_owned(),
             smtp: None,
             sms: None,
+            push: None,
             rates: ChannelRates::default(),
             passwords: PasswordParams::default(),
             sessions: SessionSettings::default(),

@@ -19,6 +19,7 @@ pub mod journals;
 pub mod kernel;
 pub mod notifications;
 pub mod onboarding;
+pub mod operations;
 pub mod prescriptions;
 pub mod profiles;
 pub mod sandbox;

@@ -36,6 +36,7 @@ use clinicd_proto::notifications::v1::notification_admin_service_server::Notific
 use clinicd_proto::notifications::v1::preference_service_server::PreferenceServiceServer;
 use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
 use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
+use clinicd_proto::operations::v1::job_admin_service_server::JobAdminServiceServer;
 use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
 use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
@@ -52,7 +53,7 @@ use crate::kernel::transport::tls::{self, TlsError};
 use crate::notifications::unsubscribing;
 use crate::{
     appointments, audit, directory, feed, files, identity, journals, notifications, onboarding,
-    prescriptions, profiles, sandbox, work,
+    operations, prescriptions, profiles, sandbox, work,
 };
 
 /// Largest request message of most services, in bytes.
@@ -197,6 +198,8 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
+    let jobs = operations::Service { app: app.clone(), schedules: work::schedules() };
+    let jobs = JobAdminServiceServer::new(jobs);
     let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
     let routes = Routes::default()
         .add_service(service!(AuthServiceServer, identity::Service))
@@ -220,7 +223,8 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(PreferenceServiceServer, notifications::Service))
         .add_service(service!(DeviceServiceServer, notifications::Service))
         .add_service(service!(NotificationAdminServiceServer, notifications::Service))
-        .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT));
+        .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(limited!(jobs, MESSAGE_LIMIT, ANSWER_LIMIT));
     match app.config.env {
         Environment::Development => {
             routes.add_service(service!(SandboxServiceServer, sandbox::Service))

@@ -48,7 +48,7 @@ async fn write(app: &App, conn: &mut Conn, key: Uuid, notice: &Notice) -> Result
     let reach = Reach {
         mail: recipient.contact.email.is_some(),
         sms: recipient.contact.phone.is_some(),
-        devices: if plan.channels.contains(&Channel::Push) {
+        devices: if plan.channels.contains(&Channel::Push) && app.ports.push.is_open() {
             living_devices(app, conn, &wishes).await?
         } else {
             Vec::new()

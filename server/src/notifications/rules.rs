@@ -217,7 +217,7 @@ mod tests {
         let pauses: Vec<_> = (1..=7).map(|attempt| pause_after(attempt, None)).collect();
         let own = PAUSES.map(Some);
         assert_eq!((&pauses[..6], pauses[6]), (&own[..], None));
-        assert_eq!(pause_after(1, Some(Duration::from_secs(120))), Some(120));
+        assert_eq!(pause_after(1, Some(Duration::from_mins(2))), Some(120));
         assert_eq!(pause_after(2, Some(Duration::from_secs(1))), Some(60));
         assert_eq!(pause_after(1, Some(Duration::MAX)), Some(LONGEST_PAUSE));
     }

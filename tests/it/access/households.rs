@@ -29,6 +29,11 @@ pub struct Household {
     pub sign_in: Uuid,
     pub service: Uuid,
     pub api_key: Uuid,
+    /// Nobody's in particular.
+    pub job: Uuid,
+    pub notification: Uuid,
+    pub delivery: Uuid,
+    pub device: Uuid,
 }
 
 impl Household {
@@ -50,13 +55,18 @@ impl Household {
             sign_in: id(),
             service: id(),
             api_key: id(),
+            job: id(),
+            notification: id(),
+            delivery: id(),
+            device: id(),
         }
     }
 
     /// Its rows.
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
-        let Self { file, upload, application, session, sign_in, service, api_key, .. } = self;
+        let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
+        let Self { notification, delivery, device, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -105,7 +115,18 @@ impl Household {
              INSERT INTO api_keys (id, account_id, display_name, secret_hash, scopes, expires_at, \
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
                 decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
-                '{service}', now());",
+                '{service}', now()); \
+             INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
+             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
+                urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
+                '{notification}', '{{}}', true, false, now()); \
+             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
+                ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', 'welcome', \
+                'mail', 'sent', now(), now(), now()); \
+             INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
+                '{device}', sha256('{device}'), now(), now());",
             account(doctor),
             account(patient),
         )

@@ -6,6 +6,7 @@ mod foreign_ids;
 mod identity;
 mod notifications;
 mod onboarding;
+mod operations;
 mod profiles;
 
 use std::time::Duration;

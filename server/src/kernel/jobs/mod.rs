@@ -7,6 +7,7 @@
 //! it off. A job that kills its worker every time is given up like one that fails every time.
 //! Leases are judged by the database's own clock, `run_at` by the clock of the system.
 
+pub mod admin;
 pub mod announce;
 mod cleaning;
 mod schedule;
@@ -202,7 +203,7 @@ fn run_payload<J: Job>(
 ) -> BoxFuture<'static, Result<(), JobError>> {
     async move {
         let job: J = serde_json::from_value(payload)
-            .map_err(|error| JobError::Give(Error::internal(error)))?;
+            .map_err(|_| JobError::Give(Error::internal("not a payload of this kind")))?;
         job.run(app, id).await
     }
     .boxed()

@@ -93,14 +93,20 @@ impl Worker {
     async fn tick(&self, stop: &CancellationToken) {
         let mut seen = vec![None; self.schedules.len()];
         while !stop.is_cancelled() {
-            for (schedule, seen) in self.schedules.iter().zip(&mut seen) {
-                if let Err(error) = schedule.tick(&self.app, seen).await {
-                    tracing::warn!(schedule = schedule.name, error = %error, "tick not taken");
-                }
-            }
+            self.take_ticks(&mut seen).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(IDLE) => {}
+            }
+        }
+    }
+
+    /// Looks at all schedules once. `seen` has a place for each: the latest tick that was dealt
+    /// with, none at first.
+    pub async fn take_ticks(&self, seen: &mut [Option<Time>]) {
+        for (schedule, seen) in self.schedules.iter().zip(seen) {
+            if let Err(error) = schedule.tick(&self.app, seen).await {
+                tracing::warn!(schedule = schedule.name, error = %error, "tick not taken");
             }
         }
     }
@@ -178,7 +184,8 @@ impl Worker {
             tokio::select! {
                 done = &mut work => break match done {
                     Ok(result) => result,
-                    Err(panic) => Err(JobError::Retry(Error::internal(panic))),
+                    // Not with its words: they may repeat what the job was about, and admins read this.
+                    Err(_) => Err(JobError::Retry(Error::internal("the job panicked"))),
                 },
                 () = &mut limit => {
                     work.abort();

@@ -1,7 +1,7 @@
 //! Mail: over SMTP, or as `.eml` files in the outbox folder.
 
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -9,14 +9,14 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::outbox::Outbox;
-use super::{PortError, SEND_TIMEOUT};
+use super::{PortError, SEND_TIMEOUT, authorities};
 use crate::kernel::secret::Secret;
 
 /// The longest wait for the connection, and for each answer of the server.
@@ -69,6 +69,8 @@ pub struct SmtpSettings {
     pub login: Option<(String, Secret)>,
     /// The sender: `clinic@example.org` or `A Clinic <clinic@example.org>`.
     pub from: String,
+    /// PEM file of the authorities of its certificate; those of the machine unless set.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// The way of mails to people. Cheap to clone.
@@ -101,13 +103,9 @@ impl Mail {
     /// Mail through an SMTP server. Does not connect yet.
     pub fn smtp(settings: &SmtpSettings) -> Result<Self, PortError> {
         let from = sender(&settings.from)?;
-        let tls = || {
-            TlsParameters::new(settings.host.clone())
-                .map_err(|_| PortError::Settings("the SMTP host cannot be reached over TLS"))
-        };
         let tls = match settings.security {
-            Security::Tls => Tls::Wrapper(tls()?),
-            Security::StartTls => Tls::Required(tls()?),
+            Security::Tls => Tls::Wrapper(tls(settings)?),
+            Security::StartTls => Tls::Required(tls(settings)?),
             Security::Plaintext if settings.login.is_some() => {
                 return Err(PortError::Settings("an SMTP login needs TLS or STARTTLS"));
             }
@@ -150,6 +148,17 @@ impl Mail {
             }
         }
     }
+}
+
+/// TLS that believes the machine's authorities, or those of a file and no others.
+fn tls(settings: &SmtpSettings) -> Result<TlsParameters, PortError> {
+    let unusable = |_| PortError::Settings("the SMTP host cannot be reached over TLS");
+    let mut tls = TlsParameters::builder(settings.host.clone());
+    if let Some(file) = &settings.ca_certificate {
+        let authorities = Certificate::from_pem(&authorities::read(file)?).map_err(unusable)?;
+        tls = tls.certificate_store(CertificateStore::None).add_root_certificate(authorities);
+    }
+    tls.build().map_err(unusable)
 }
 
 fn sender(text: &str) -> Result<Mailbox, PortError> {
@@ -239,6 +248,7 @@ mod tests {
             security,
             login: None,
             from: "A Clinic <clinic@example.org>".to_owned(),
+            ca_certificate: None,
         }
     }
 

@@ -9,8 +9,9 @@
 
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Environment};
 
+mod authorities;
 mod disk;
 mod error;
 pub mod files;
@@ -46,7 +47,8 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The ports that the settings name, and outbox folders for those that they do not.
+    /// The ports that the settings name, and outbox folders for those that they do not; without push
+    /// settings a production server sends no push messages.
     pub fn open(config: &Config) -> Result<Self, PortError> {
         let outbox = config.data_dir.join("outbox");
         let mail = match &config.smtp {
@@ -57,7 +59,11 @@ impl Ports {
             Some(sms) => Sms::twilio(sms)?,
             None => Sms::outbox(&outbox)?,
         };
-        let push = Push::outbox(&outbox)?;
+        let push = match &config.push {
+            Some(push) => Push::fcm(push)?,
+            None if config.env == Environment::Production => Push::Closed,
+            None => Push::outbox(&outbox)?,
+        };
         Ok(Self { mail, sms, push, files: Files::local(&config.files_dir())? })
     }
 }

@@ -1,7 +1,7 @@
 //! Push messages to devices: through FCM's HTTP v1 API, or as files in the outbox folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use super::PortError;
 use super::http::{HttpClient, base};
 use super::outbox::Outbox;
+use crate::kernel::secret::Secret;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -43,6 +45,8 @@ pub struct Message {
 }
 
 /// A service account of a Firebase project, as in its JSON key file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FcmSettings {
     /// The address of the API, without the path: `https://fcm.googleapis.com`.
     pub address: String,
@@ -53,7 +57,9 @@ pub struct FcmSettings {
     /// The account's address.
     pub client_email: String,
     /// The account's RSA key, PEM.
-    pub private_key: String,
+    pub private_key: Secret,
+    /// PEM file of the authorities of both certificates; those of the machine unless set.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// The way of push messages to devices. Cheap to clone.
@@ -63,6 +69,8 @@ pub enum Push {
     Fcm(Arc<Fcm>),
     /// Files for development.
     Outbox(Outbox),
+    /// None: nothing is sent.
+    Closed,
 }
 
 /// A Firebase project.
@@ -85,11 +93,11 @@ impl Push {
             return Err(PortError::Settings("the push project is letters, digits and '-'"));
         }
         Ok(Self::Fcm(Arc::new(Fcm {
-            client: HttpClient::new()?,
+            client: HttpClient::new(settings.ca_certificate.as_deref())?,
             url: format!("{}/v1/projects/{project}/messages:send", base(&settings.address)?),
             token_uri: base(&settings.token_uri)?,
             client_email: settings.client_email.clone(),
-            key: EncodingKey::from_rsa_pem(settings.private_key.as_bytes())
+            key: EncodingKey::from_rsa_pem(settings.private_key.0.as_bytes())
                 .map_err(|_| PortError::Settings("the push account's key is not an RSA PEM"))?,
             access: Mutex::new(None),
         })))
@@ -98,6 +106,12 @@ impl Push {
     /// Push messages into files: `outbox`/push/`<time>_<key>.json`.
     pub fn outbox(outbox: &Path) -> Result<Self, PortError> {
         Ok(Self::Outbox(Outbox::open(outbox, "push")?))
+    }
+
+    /// Whether there is a way at all.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self, Self::Closed)
     }
 
     /// Hands a message over to FCM, or to the folder.
@@ -113,6 +127,7 @@ impl Push {
                 });
                 outbox.write(*key, "json", format!("{file:#}\n").into_bytes()).await
             }
+            Self::Closed => Err(PortError::permanent("there is no push provider")),
         }
     }
 }
@@ -142,8 +157,9 @@ impl Fcm {
         if answer.status == StatusCode::UNAUTHORIZED {
             *self.access.lock().await = None;
         }
-        let reason = answer.field("/error/details/0/errorCode");
-        if reason.is_some_and(|reason| reason == "UNREGISTERED") {
+        let details = answer.field("/error/details");
+        let details = details.as_ref().and_then(|details| details.as_array());
+        if details.is_some_and(|all| all.iter().any(|one| one["errorCode"] == "UNREGISTERED")) {
             return Err(PortError::RecipientGone);
         }
         Err(answer.refusal(None))
@@ -224,7 +240,8 @@ mod tests {
             address,
             project: "clinic-1".to_owned(),
             client_email: "push@clinic.example".to_owned(),
-            private_key: format!("-----BEGIN {label}-----\n{key}\n-----END {label}-----\n"),
+            private_key: Secret(format!("-----BEGIN {label}-----\n{key}\n-----END {label}-----\n")),
+            ca_certificate: None,
         })
         .unwrap()
     }
