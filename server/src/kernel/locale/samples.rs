@@ -1,15 +1,12 @@
 //! Previews: messages with made-up values.
 
-use jiff::civil;
-use jiff::tz::{Offset, TimeZone};
+use jiff::Zoned;
 use serde_json::{Value, json};
 
 use super::{Locale, LocaleError, Locales, NoticeKind, RenderedNotice};
 
-/// The visit of all previews.
-const VISIT: civil::DateTime = civil::datetime(2026, 11, 20, 10, 30, 0, 0);
-/// Where it is told: the zone's name, and its offset where the machine does not know the name.
-const ZONE: (&str, i8) = ("Asia/Kolkata", 5);
+/// When the visit of all previews begins.
+const VISIT: &str = "2026-11-20T10:30[Asia/Kolkata]";
 
 impl Locales {
     /// A message as a person would get it, with made-up values.
@@ -37,9 +34,8 @@ impl Locales {
     }
 
     fn visit(&self, locale: Locale) -> String {
-        let fixed = || TimeZone::fixed(Offset::constant(ZONE.1));
-        let zone = TimeZone::get(ZONE.0).unwrap_or_else(|_| fixed());
-        zone.to_zoned(VISIT).map_or_else(|_| String::new(), |at| self.format_date_time(locale, &at))
+        let start = VISIT.parse::<Zoned>();
+        start.map_or_else(|_| VISIT.to_owned(), |start| self.format_date_time(locale, &start))
     }
 
     fn steps(&self, locale: Locale) -> Value {
