@@ -16,7 +16,7 @@ use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
 use crate::notifications::{self, forgetting, greetings};
 use crate::onboarding::jobs as onboarding;
-use crate::{appointments, files, prescriptions};
+use crate::{appointments, feed, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
@@ -52,6 +52,7 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<contacts::SendRecovery>(),
         Kind::of::<contacts::SendEmailChange>(),
         Kind::of::<contacts::TellContactChanged>(),
+        Kind::of::<feed::jobs::Sweep>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::TellStatus>(),
         Kind::of::<onboarding::ForgetApplicant>(),
@@ -108,6 +109,7 @@ pub fn schedules() -> Arc<[Schedule]> {
     [
         in_utc("notifications.greetings", "*/15 * * * *", || NewJob::now(&greetings::Greetings {})),
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
+        in_utc("feed.sweep", "40 3 * * *", || NewJob::now(&feed::jobs::Sweep {})),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
         in_utc("notifications.forget_old", "40 3 * * *", || {

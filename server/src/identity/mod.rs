@@ -35,6 +35,7 @@ mod rules;
 mod service;
 mod sessions;
 mod sign_in;
+mod snapshot;
 mod staff;
 
 use diesel_async::RunQueryDsl;
@@ -47,6 +48,7 @@ pub use registration::contact_jobs;
 pub use service::Service;
 pub use sessions::living::SESSIONS;
 pub use sign_in::passwords;
+pub use snapshot::account_ids;
 
 use crate::app::App;
 use crate::kernel::db::Conn;

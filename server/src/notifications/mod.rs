@@ -34,6 +34,7 @@ mod recipients;
 mod rows;
 pub mod rules;
 mod service;
+mod snapshot;
 pub mod unsubscribing;
 
 use serde_json::{Value, json};
@@ -43,6 +44,7 @@ pub use delivering::Deliver;
 pub use notifying::{notify, withdraw};
 pub use plan::{Channel, Class, Plan, plan};
 pub use service::Service;
+pub use snapshot::notification_ids;
 
 use crate::kernel::events::ResourceKind;
 use crate::kernel::kinds::{AccountId, Time};

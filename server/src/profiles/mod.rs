@@ -19,6 +19,7 @@ mod languages;
 mod money;
 mod patients;
 mod service;
+mod snapshot;
 
 pub use address::clean_address;
 pub use closing::{close_people, lock_people, retire_doctor};
@@ -31,6 +32,7 @@ pub use patients::{
     people_with_birthday, time_zone,
 };
 pub use service::Service;
+pub use snapshot::{doctor_ids, patient_ids};
 
 use crate::kernel::error::{Error, Reason, Result};
 

@@ -31,6 +31,9 @@ pub struct Household {
     pub api_key: Uuid,
     /// Nobody's in particular.
     pub job: Uuid,
+    pub notification: Uuid,
+    pub delivery: Uuid,
+    pub device: Uuid,
 }
 
 impl Household {
@@ -53,6 +56,9 @@ impl Household {
             service: id(),
             api_key: id(),
             job: id(),
+            notification: id(),
+            delivery: id(),
+            device: id(),
         }
     }
 
@@ -60,6 +66,7 @@ impl Household {
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
         let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
+        let Self { notification, delivery, device, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -110,7 +117,16 @@ impl Household {
                 decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
                 '{service}', now()); \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
-                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now());",
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
+             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
+                urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
+                '{notification}', '{{}}', true, false, now()); \
+             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
+                ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', 'welcome', \
+                'mail', 'sent', now(), now(), now()); \
+             INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
+                '{device}', sha256('{device}'), now(), now());",
             account(doctor),
             account(patient),
         )

@@ -37,23 +37,6 @@ async fn start(world: &World, double: &HttpDouble) -> [Process; 2] {
     [both.0, both.1]
 }
 
-/// People with a number and no address, and for each the job that tells them something: it writes
-/// the message and its delivery, whose job sends it.
-async fn prepare(world: &World, count: usize) {
-    world
-        .batch(&format!(
-            "INSERT INTO accounts (id, phone, given_name, family_name, language, state, \
-                created_at, updated_at) \
-             SELECT gen_random_uuid(), '+9170' || lpad(n::text, 8, '0'), 'Asha', 'Rao', 'en', \
-                'active', now(), now() FROM generate_series(1, {count}) n; \
-             INSERT INTO jobs (id, kind, payload, state, run_at, created_at) \
-             SELECT gen_random_uuid(), 'identity.send_welcome', \
-                jsonb_build_object('account', id), 'ready', now(), now() FROM accounts \
-             WHERE phone LIKE '+9170%';"
-        ))
-        .await;
-}
-
 async fn count(world: &World, sql: &str) -> usize {
     world.sql(&format!("SELECT count(*) FROM {sql}")).await[0][0].parse().unwrap()
 }
@@ -78,7 +61,7 @@ async fn killed_senders_lose_no_message_and_double_none_without_its_key() {
     let double = HttpDouble::start().await;
     double.rule(|_| Answer::status(201).body(r#"{"sid": "SM1"}"#).after(TAKES));
     let world = World::start_with(|config| config.worker = false).await;
-    prepare(&world, messages).await;
+    world.welcome_by_sms(messages).await;
     let begun = Instant::now();
     let (mut killed, mut in_flight) = (0, 0);
     for _ in 0..kills {

@@ -9,9 +9,10 @@ use clinicd_sdk::proto::r#type::v1::PersonName;
 use clinicd_server::kernel::ports::mail::{Message, Security, SmtpSettings};
 use clinicd_server::kernel::ports::{Mail, PortError};
 use clinicd_server::kernel::secret::Secret;
-use clinicd_tests::World;
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::smtp::{Offers, SmtpServer};
+use clinicd_tests::{World, eventually};
+use jiff::SignedDuration;
 use uuid::Uuid;
 
 fn message(to: &str) -> Message {
@@ -23,6 +24,7 @@ fn message(to: &str) -> Message {
         subject: "Your visit".to_owned(),
         text: "See you tomorrow.".to_owned(),
         html: Some("<p>See you tomorrow.</p>".to_owned()),
+        unsubscribe: None,
     }
 }
 
@@ -170,6 +172,11 @@ async fn a_mail_that_was_refused_for_now_arrives_later() {
         ..Default::default()
     };
     world.client().send(request).await.unwrap();
+    let arrived = async || {
+        world.advance(SignedDuration::from_secs(2));
+        !server.received().is_empty()
+    };
+    eventually("the mail arrives", arrived).await;
     let received = server.mail_to("grey@example.org").await;
     assert!(received.mail.contains("token="), "{}", received.mail);
     world.finish().await;

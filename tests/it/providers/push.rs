@@ -12,6 +12,8 @@ use clinicd_server::kernel::ports::push::{FcmSettings, Message};
 use clinicd_server::kernel::ports::{PortError, Push};
 use clinicd_server::kernel::secret::Secret;
 use clinicd_tests::http_double::{Answer, HttpDouble, Received};
+use clinicd_tests::{Person, World, eventually};
+use jiff::SignedDuration;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -22,6 +24,7 @@ const KEY: &str = "0198c0de-0000-7000-8000-000000000001";
 struct Project {
     double: HttpDouble,
     push: Push,
+    settings: FcmSettings,
     public: String,
 }
 
@@ -54,7 +57,7 @@ impl Project {
             let answer = json!({ "access_token": token, "expires_in": 3600 });
             Answer::ok().body(answer.to_string())
         });
-        Self { double, push, public: pem("PUBLIC KEY", public.as_ref()) }
+        Self { double, push, settings, public: pem("PUBLIC KEY", public.as_ref()) }
     }
 
     async fn send(&self) -> Result<(), PortError> {
@@ -166,4 +169,77 @@ async fn without_a_provider_production_sends_none() {
     let closed = Project { push: Push::Closed, ..project };
     assert!(!closed.send().await.unwrap_err().is_temporary());
     assert!(closed.double.received().is_empty());
+}
+
+/// The device of a patient, written past the server.
+async fn device(world: &World, patient: &Person) {
+    world
+        .sql(&format!(
+            "INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) \
+             SELECT gen_random_uuid(), account_id, id, 'android', 'device-1', '\\x01', now(), now() \
+             FROM sessions WHERE account_id = '{}'",
+            patient.id
+        ))
+        .await;
+}
+
+/// Something that their devices are told.
+async fn tell(world: &World, patient: &Person) {
+    world
+        .sql(&format!(
+            "INSERT INTO jobs (id, kind, payload, state, run_at, created_at) \
+             VALUES (gen_random_uuid(), 'identity.send_password_changed', \
+                '{{\"account\": \"{}\"}}', 'ready', now(), now())",
+            patient.id
+        ))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_message_is_repeated_with_its_key_until_the_device_is_gone() {
+    let project = Project::new().await;
+    let settings = project.settings.clone();
+    let world = World::start_with(|config| config.push = Some(settings)).await;
+    let asha = world.patient().await;
+    device(&world, &asha).await;
+    project.double.next([Answer::status(500), Answer::hang_up()]); // of the login
+    tell(&world, &asha).await;
+    let sent = async |count: usize| {
+        let come = async || {
+            world.advance(SignedDuration::from_secs(5));
+            project.sent().len() == count
+        };
+        eventually(&format!("{count} messages"), come).await;
+        world.settle().await;
+    };
+    sent(1).await;
+    project.double.next([Answer::status(503), Answer::hang_up()]);
+    tell(&world, &asha).await;
+    sent(4).await;
+    let tags: Vec<Value> = project
+        .sent()
+        .iter()
+        .map(|request| request.json()["message"]["android"]["notification"]["tag"].clone())
+        .collect();
+    assert_eq!(tags[1..], [tags[1].clone(), tags[1].clone(), tags[1].clone()]);
+    assert_ne!(tags[0], tags[1], "another message has another key");
+    let message = &project.sent()[3].json()["message"];
+    assert_eq!(message["token"], "device-1");
+    assert_eq!(message["data"]["kind"], "password_changed");
+
+    // The provider does not know the device any more, so nor do we.
+    let gone = json!({ "error": { "details": [{ "errorCode": "UNREGISTERED" }] } });
+    project.double.next([Answer::status(404).body(gone.to_string())]);
+    tell(&world, &asha).await;
+    sent(5).await;
+    assert!(world.sql("SELECT FROM devices").await.is_empty());
+    let deliveries = "SELECT state, reason FROM deliveries WHERE channel = 'push' ORDER BY id";
+    let [first, second, third] = [("sent", ""), ("sent", ""), ("skipped", "DEVICE_GONE")]
+        .map(|(state, reason)| vec![state.to_owned(), reason.to_owned()]);
+    assert_eq!(world.sql(deliveries).await, [first, second, third]);
+    tell(&world, &asha).await;
+    world.settle().await;
+    assert_eq!(project.sent().len(), 5, "there is no device to tell");
+    world.finish().await;
 }

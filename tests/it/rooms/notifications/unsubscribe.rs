@@ -68,7 +68,7 @@ async fn one_click_closes_the_class_and_again_changes_nothing() {
     let events = "events WHERE event_type = 'account.preferences_changed'";
     assert_eq!(count(&world, events).await, 1);
 
-    let stale = UpdatePreferencesRequest { etag: before.etag, ..Default::default() };
+    let stale = UpdatePreferencesRequest { etag: before.etag.clone(), ..Default::default() };
     assert!(asha.client.send(stale).await.is_err(), "the change counts as one");
     let channel = greetings(&before)[0];
     let open =
