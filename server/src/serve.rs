@@ -33,6 +33,7 @@ use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServ
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
 use clinicd_proto::notifications::v1::device_service_server::DeviceServiceServer;
 use clinicd_proto::notifications::v1::inbox_service_server::InboxServiceServer;
+use clinicd_proto::notifications::v1::notification_admin_service_server::NotificationAdminServiceServer;
 use clinicd_proto::notifications::v1::preference_service_server::PreferenceServiceServer;
 use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
 use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
@@ -222,6 +223,7 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(InboxServiceServer, notifications::Service))
         .add_service(service!(PreferenceServiceServer, notifications::Service))
         .add_service(service!(DeviceServiceServer, notifications::Service))
+        .add_service(service!(NotificationAdminServiceServer, notifications::Service))
         .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
         .add_service(service!(WebhookServiceServer, feed::webhooks::Service))
         .add_service(limited!(jobs, MESSAGE_LIMIT, ANSWER_LIMIT));

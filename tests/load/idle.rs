@@ -22,7 +22,7 @@ use crate::people::connections;
 use crate::random::Random;
 use crate::report::number;
 use crate::usage::{Memory, Meter, postmaster};
-use crate::{PASSWORD, Result, database, patient_email};
+use crate::{PASSWORD, Result, patient_email};
 
 /// Streams on one connection: the server takes 100.
 const PER_CONNECTION: usize = 99;
@@ -185,10 +185,10 @@ async fn emit(
     let sql = "INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, \
             account_id) \
          SELECT gen_random_uuid(), now(), 'account.updated', 'account', a::uuid, a::uuid \
-         FROM unnest($1::text[]) a RETURNING id";
+         FROM unnest($1::text[]) a RETURNING id::text";
     let rows = database.query(sql, &[&accounts]).await?;
     let at = Instant::now();
-    rows.iter().map(|row| Ok((row.try_get(0)?, at))).collect()
+    rows.iter().map(|row| Ok((row.try_get::<_, &str>(0)?.parse()?, at))).collect()
 }
 
 fn print_memory(before: Memory, idle: Memory, streams: usize) -> Result<()> {

@@ -35,6 +35,7 @@ mod rows;
 pub mod rules;
 mod service;
 mod snapshot;
+mod templates;
 pub mod unsubscribing;
 
 use serde_json::{Value, json};

@@ -104,6 +104,7 @@ impl Filler<'_> {
             "country_code" => "IN",
             "currency_code" => "INR",
             "order_by" | "page_token" | "language" | "resume_token" => "",
+            "notification_ids" => return self.id(field.name()).to_string(),
             "password" | "new_password" => "nine-herons-by-the-canal",
             "url" => "https://partner.example.org/hooks",
             "media_type" => "image/png",
@@ -134,6 +135,9 @@ impl Filler<'_> {
             "api_key_id" => home.api_key,
             "job_id" => home.job,
             "endpoint_id" => home.endpoint,
+            "up_to_id" | "notification_ids" => home.notification,
+            "device_id" => home.device,
+            "delivery_id" => home.delivery,
             other => panic!("teach the matrix {other}"),
         }
     }

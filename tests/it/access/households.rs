@@ -33,6 +33,9 @@ pub struct Household {
     pub job: Uuid,
     /// A webhook endpoint of the service account.
     pub endpoint: Uuid,
+    pub notification: Uuid,
+    pub delivery: Uuid,
+    pub device: Uuid,
 }
 
 impl Household {
@@ -56,6 +59,9 @@ impl Household {
             api_key: id(),
             job: id(),
             endpoint: id(),
+            notification: id(),
+            delivery: id(),
+            device: id(),
         }
     }
 
@@ -64,6 +70,7 @@ impl Household {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
         let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
         let Self { endpoint, .. } = self;
+        let Self { notification, delivery, device, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -118,7 +125,16 @@ impl Household {
                 VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
                 '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
-                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now());",
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
+             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
+                urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
+                '{notification}', '{{}}', true, false, now()); \
+             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
+                ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', 'welcome', \
+                'mail', 'sent', now(), now(), now()); \
+             INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
+                '{device}', sha256('{device}'), now(), now());",
             account(doctor),
             account(patient),
         )

@@ -24,6 +24,7 @@ fn message(to: &str) -> Message {
         subject: "Your visit".to_owned(),
         text: "See you tomorrow.".to_owned(),
         html: Some("<p>See you tomorrow.</p>".to_owned()),
+        unsubscribe: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod master_key;
 mod notes;
 mod prescriptions;
 mod printed;
+mod reminders;
 mod schedules;
 mod visit_states;
 

@@ -193,21 +193,3 @@ impl NoticeKind {
         true
     }
 }
-
-/// The kinds of mails, until all callers name [`NoticeKind`].
-pub type MailKind = NoticeKind;
-
-kinds! {
-    /// The text messages. Each names the values that its template needs.
-    SmsKind;
-    /// The state of the doctor's application: `status`, one of `submitted`,
-    /// `changes_requested`, `approved`, `rejected`.
-    OnboardingStatus = "onboarding_status", json!({ "status": "approved" });
-    /// A code for one sign-in or confirmation: `code`, `valid_minutes`.
-    OneTimeCode = "one_time_code", json!({ "code": "123456", "valid_minutes": 5 });
-    /// Somebody tried to register with the number of this account.
-    AccountExists = "account_exists", json!({});
-    /// An address or number of the account was changed: `contact` (`email` or `phone`), `old`
-    /// (whether this message goes to the one before).
-    ContactChanged = "contact_changed", json!({ "contact": "phone", "old": true });
-}

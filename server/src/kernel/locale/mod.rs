@@ -16,11 +16,12 @@ mod current;
 mod kinds;
 mod negotiate;
 mod render;
+mod samples;
 
 pub use current::{CURRENT, current, error_text, of_header, texts};
-pub use kinds::{MailKind, NoticeKind, SmsKind};
+pub use kinds::NoticeKind;
 pub use negotiate::negotiate;
-pub use render::{RenderedMail, RenderedNotice};
+pub use render::RenderedNotice;
 
 /// A language that the texts exist in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -98,6 +99,8 @@ struct Texts {
     time: TimeTexts,
     errors: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
+    /// Made-up values for previews.
+    sample: BTreeMap<String, String>,
     notice: BTreeMap<String, NoticeTexts>,
 }
 
@@ -247,6 +250,7 @@ mod tests {
             let texts = locales.texts(locale);
             assert!(texts.errors.keys().eq(english.errors.keys()), "{locale:?} errors");
             assert!(texts.labels.keys().eq(english.labels.keys()), "{locale:?} labels");
+            assert!(texts.sample.keys().eq(english.sample.keys()), "{locale:?} samples");
             assert!(texts.notice.keys().eq(english.notice.keys()), "{locale:?} notices");
         }
     }
@@ -262,7 +266,8 @@ mod tests {
             assert!(devanagari(text), "{text}");
         }
         let frame = [&hindi.mail_footer, &hindi.mail_unsubscribe, &hindi.mail_unsubscribe_button];
-        let rest = hindi.errors.values().chain(hindi.labels.values()).chain(frame);
+        let labels = hindi.labels.values().chain(hindi.sample.values());
+        let rest = hindi.errors.values().chain(labels).chain(frame);
         for text in rest.chain([&hindi.fallback_error]) {
             assert!(devanagari(text), "{text}");
         }

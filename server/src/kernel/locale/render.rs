@@ -5,7 +5,7 @@ use minijinja::Environment;
 use minijinja::value::Serde;
 use serde_json::{Value, json};
 
-use super::{Locale, LocaleError, Locales, MailKind, NoticeKind, NoticeTexts, SmsKind, Texts};
+use super::{Locale, LocaleError, Locales, NoticeKind, NoticeTexts, Texts};
 use crate::kernel::crypto::{framed, sha256};
 
 /// The frame of every HTML part. Only names that end in `.html` are escaped.
@@ -28,17 +28,6 @@ pub struct RenderedNotice {
     pub html: String,
     /// The text message, body of push message and inbox: one line. Empty for a kind without one.
     pub short: String,
-}
-
-/// A mail in one language.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RenderedMail {
-    /// One line.
-    pub subject: String,
-    /// The body as plain text.
-    pub text: String,
-    /// The same body as a whole HTML document.
-    pub html: String,
 }
 
 impl Locales {
@@ -86,39 +75,6 @@ impl Locales {
     #[must_use]
     pub fn version(&self, locale: Locale, kind: NoticeKind) -> &str {
         self.inner.versions.get(&(locale, kind)).map_or("", String::as_str)
-    }
-
-    /// Writes a mail. `values` are those that the kind needs; one that is missing is an error.
-    pub fn mail(
-        &self,
-        locale: Locale,
-        kind: MailKind,
-        values: &Value,
-    ) -> Result<RenderedMail, LocaleError> {
-        let RenderedNotice { title, text, html, .. } = self.notice(locale, kind, values)?;
-        Ok(RenderedMail { subject: title, text, html })
-    }
-
-    /// Writes a text message. `values` are those that the kind needs; one that is missing is an
-    /// error.
-    pub fn sms(
-        &self,
-        locale: Locale,
-        kind: SmsKind,
-        values: &Value,
-    ) -> Result<String, LocaleError> {
-        let kind = match kind {
-            SmsKind::OneTimeCode => NoticeKind::OneTimeCode,
-            SmsKind::AccountExists => NoticeKind::AccountExists,
-            SmsKind::ContactChanged => NoticeKind::ContactChanged,
-            SmsKind::OnboardingStatus => match values.get("status").and_then(Value::as_str) {
-                Some("approved") => NoticeKind::OnboardingApproved,
-                Some("rejected") => NoticeKind::OnboardingRejected,
-                Some("changes_requested") => NoticeKind::OnboardingChangesRequested,
-                _ => NoticeKind::OnboardingSubmitted,
-            },
-        };
-        Ok(one_line(&self.fill(locale, kind, "short", values)?))
     }
 
     /// One part of a message in this locale, or else in English, with no empty line twice.

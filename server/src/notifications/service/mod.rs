@@ -1,5 +1,6 @@
 //! The gRPC services of this room, one file each.
 
+mod admin;
 mod devices;
 mod inbox;
 mod preferences;

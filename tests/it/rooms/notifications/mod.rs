@@ -2,13 +2,16 @@
 
 mod deliveries;
 mod devices;
+mod failing;
 mod greetings;
 mod inbox;
+mod outbox;
 mod preferences;
 mod sandbox;
 mod unsubscribe;
 
-use clinicd_tests::World;
+use clinicd_server::kernel::kinds::AccountId;
+use clinicd_tests::{Person, World};
 
 /// Writes a message straight into an inbox, and returns its id.
 async fn written(world: &World, account: &str, kind: &str) -> String {
@@ -21,6 +24,11 @@ async fn written(world: &World, account: &str, kind: &str) -> String {
         ))
         .await;
     id.to_string()
+}
+
+/// The account of a person, as the server knows it.
+fn account_id(person: &Person) -> AccountId {
+    AccountId(person.id.parse().unwrap())
 }
 
 /// How many rows a query counts.
