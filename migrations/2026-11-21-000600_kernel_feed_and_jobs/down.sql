@@ -3,5 +3,6 @@ DELETE FROM jobs WHERE state = 'cancelled';
 ALTER TABLE jobs
     DROP CONSTRAINT jobs_state_check,
     ADD CONSTRAINT jobs_state_check CHECK (state IN ('ready', 'running', 'done', 'failed'));
+DROP INDEX applications_account;
 DROP FUNCTION sweep_events;
 DROP TABLE feed_horizon;

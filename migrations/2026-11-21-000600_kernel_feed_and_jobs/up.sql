@@ -10,27 +10,35 @@ REVOKE INSERT, UPDATE, DELETE ON feed_horizon FROM clinicd_app;
 
 -- Removes the oldest events, up to the first that is not older than `before`,
 -- at most `batch` of them, and moves the horizon. The application may remove no
--- event in any other way, and none that is younger than a week.
+-- event in any other way, and none that is younger than a week by the clock of
+-- the database, whatever it asks for.
+--
+-- It takes what readers may take: events below the oldest running transaction.
+-- An event of a transaction that still runs has a number that is not lower, so
+-- none can be committed behind the horizon between the two statements. Both read
+-- the index from the horizon on: the dead entries of earlier batches lie before.
 CREATE FUNCTION sweep_events(before timestamptz, batch integer) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
+    cut timestamptz := least(before, now() - interval '7 days');
+    horizon record;
     last record;
     swept bigint;
 BEGIN
-    IF before > now() - interval '7 days' THEN
-        RAISE EXCEPTION 'events of the last 7 days are kept';
-    END IF;
-    PERFORM FROM feed_horizon FOR UPDATE;
-    SELECT old.xid, old.seq INTO last FROM (
-        SELECT e.xid, e.seq, bool_and(e.created_at < before) OVER (ORDER BY e.xid, e.seq) AS is_old
+    -- One sweep at a time.
+    SELECT h.xid, h.seq INTO STRICT horizon FROM feed_horizon h FOR UPDATE;
+    SELECT e.xid, e.seq INTO last FROM (
+        SELECT o.xid, o.seq, bool_and(o.created_at < cut) OVER (ORDER BY o.xid, o.seq) AS is_old
         FROM (SELECT xid, seq, created_at FROM events
-              WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
-              ORDER BY xid, seq LIMIT batch) e) old
-    WHERE old.is_old ORDER BY old.xid DESC, old.seq DESC LIMIT 1;
+              WHERE (xid, seq) > (horizon.xid, horizon.seq)
+                AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint
+              ORDER BY xid, seq LIMIT batch) o) e
+    WHERE e.is_old ORDER BY e.xid DESC, e.seq DESC LIMIT 1;
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    DELETE FROM events WHERE (xid, seq) <= (last.xid, last.seq);
+    DELETE FROM events
+    WHERE (xid, seq) > (horizon.xid, horizon.seq) AND (xid, seq) <= (last.xid, last.seq);
     GET DIAGNOSTICS swept = ROW_COUNT;
     UPDATE feed_horizon SET xid = last.xid, seq = last.seq;
     RETURN swept;
@@ -38,6 +46,9 @@ END
 $$;
 REVOKE EXECUTE ON FUNCTION sweep_events FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION sweep_events TO clinicd_app;
+
+-- Applications of one account, for the snapshot of a watched feed.
+CREATE INDEX applications_account ON applications (account_id, id);
 
 -- Jobs can be cancelled, and are listed by admins.
 ALTER TABLE jobs

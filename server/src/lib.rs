@@ -22,6 +22,7 @@ pub mod onboarding;
 pub mod operations;
 pub mod prescriptions;
 pub mod profiles;
+pub mod sandbox;
 pub mod schema;
 pub mod serve;
 pub mod work;

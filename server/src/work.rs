@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::feed::webhooks;
 use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
@@ -14,9 +15,9 @@ use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
-use crate::notifications::{self, forgetting};
+use crate::notifications::{self, forgetting, greetings};
 use crate::onboarding::jobs as onboarding;
-use crate::{appointments, files, prescriptions};
+use crate::{appointments, feed, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
@@ -52,8 +53,11 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<contacts::SendRecovery>(),
         Kind::of::<contacts::SendEmailChange>(),
         Kind::of::<contacts::TellContactChanged>(),
+        Kind::of::<feed::jobs::Sweep>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::TellStatus>(),
+        Kind::of::<webhooks::jobs::Sweep>(),
+        Kind::of::<webhooks::jobs::Remove>(),
         Kind::of::<onboarding::ForgetApplicant>(),
         Kind::of::<onboarding::EndApproved>(),
         Kind::of::<appointments::jobs::TellBooked>(),
@@ -61,6 +65,8 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<appointments::reminders::PlanReminders>(),
         Kind::of::<appointments::reminders::Remind>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
+        Kind::of::<greetings::Greetings>(),
+        Kind::of::<greetings::Greet>(),
         Kind::of::<notifications::Deliver>(),
         Kind::of::<forgetting::ForgetAccount>(),
         Kind::of::<forgetting::ForgetOldMessages>(),
@@ -104,12 +110,15 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
 pub fn schedules() -> Arc<[Schedule]> {
     let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
     [
+        in_utc("notifications.greetings", "*/15 * * * *", || NewJob::now(&greetings::Greetings {})),
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
+        in_utc("feed.sweep", "40 3 * * *", || NewJob::now(&feed::jobs::Sweep {})),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
         in_utc("notifications.forget_old", "40 3 * * *", || {
             NewJob::now(&forgetting::ForgetOldMessages {})
         }),
+        in_utc("feed.sweep_webhooks", "50 3 * * *", || NewJob::now(&webhooks::jobs::Sweep {})),
         in_utc("identity.sweep_failures", "30 3 * * *", || {
             NewJob::now(&identity::SweepFailures {})
         }),
@@ -125,12 +134,13 @@ pub fn worker(app: &App) -> Worker {
 
 /// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
 /// must), seals the audit chain, follows the database's clock and the signing keys, and measures; and, unless the setting
-/// `worker` says no, it runs jobs and schedules.
+/// `worker` says no, it runs jobs and schedules and sends webhooks.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     if app.config.worker {
         tasks.spawn(worker(app).run(database_url.to_owned(), stop.clone()));
+        tasks.spawn(webhooks::run(app.clone(), stop.clone()));
     }
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));

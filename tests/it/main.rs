@@ -5,6 +5,7 @@ mod access;
 mod architecture;
 mod clinic_day;
 mod contract;
+mod feed;
 mod guarantees;
 mod load;
 mod outages;

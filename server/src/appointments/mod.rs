@@ -24,6 +24,7 @@ mod rows;
 mod rules;
 mod schedules;
 mod service;
+mod snapshot;
 mod visits;
 mod weekly_rules;
 
@@ -31,6 +32,7 @@ use std::collections::HashMap;
 
 pub use live::{require_none_live, require_none_live_of_doctor};
 pub use service::Service;
+pub use snapshot::{appointment_ids, schedule_ids};
 
 use crate::app::App;
 use crate::kernel::db::Conn;

@@ -84,7 +84,9 @@ impl Job for PlanReminders {
             })
             .collect();
         let (planned, now) = (&planned, app.clock.now());
-        app.db.transaction(async |conn| jobs::enqueue_all(conn, now, planned.clone()).await).await?;
+        app.db
+            .transaction(async |conn| jobs::enqueue_all(conn, now, planned.clone()).await)
+            .await?;
         Ok(())
     }
 }

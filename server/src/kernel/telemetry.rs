@@ -85,6 +85,7 @@ fn describe() {
     describe_gauge!("clinicd_jobs_failed", "Jobs that were given up; counted up to 10000.");
     describe_gauge!("clinicd_jobs_oldest_seconds", "How long the oldest due job has waited.");
     describe_gauge!("clinicd_watch_streams", "Open streams of the feed in this process.");
+    describe_gauge!("clinicd_watch_hub", "1 while this process reads the feed for its streams.");
     describe_gauge!("clinicd_audit_unsealed_seconds", "Age of the oldest unsealed audit entry.");
     describe_gauge!("process_resident_memory_bytes", "Memory of this process.");
 }

@@ -7,10 +7,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::delivering::Outcome;
-use super::plan::Channel;
+use super::plan::{Channel, Class, plan};
 use super::recipients::{self, Recipient};
 use super::rows::{self, Attempt};
-use super::To;
+use super::{To, unsubscribing};
 use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::db::Conn;
@@ -101,7 +101,13 @@ fn message(
 ) -> Result<Option<Message>, LocaleError> {
     let Recipient { contact, secret } = recipient;
     let Contact { email, phone, name, language } = contact;
-    let values = values(attempt.values.clone(), &name, secret);
+    let class = plan(kind).class;
+    let unsubscribe = attempt.account.filter(|_| class == Class::Greeting);
+    let unsubscribe = unsubscribe.map(|account| unsubscribing::link(app, account, class));
+    let mut values = values(attempt.values.clone(), &name, secret);
+    if let (Some(values), Some(link)) = (values.as_object_mut(), &unsubscribe) {
+        values.insert("unsubscribe".to_owned(), link.clone().into());
+    }
     let (locale, at) = (negotiate(&language), app.clock.now().timestamp());
     Ok(match (attempt.channel, email, phone) {
         (Channel::Mail, Some(to_address), _) => {
@@ -114,6 +120,7 @@ fn message(
                 subject: notice.title,
                 text: notice.text,
                 html: Some(notice.html),
+                unsubscribe,
             }))
         }
         (Channel::Sms, _, Some(to)) => {

@@ -103,7 +103,7 @@ impl Deliver {
             let forget = ForgetDevice { id, token: push.device.clone() };
             forget.execute(&mut *app.db.read().await?).await?;
         }
-        Ok(judge(sent, attempt.attempts, version))
+        Ok(judge(&sent, attempt.attempts, version))
     }
 
     /// Whether it has to wait: for the end of quiet hours (also of such that began while it waited),
@@ -161,17 +161,17 @@ impl Deliver {
 const BUSY: &str = "PROVIDER_BUSY";
 
 /// What an answer of a provider means for the delivery.
-fn judge(sent: Result<(), PortError>, attempt: i32, version: String) -> Outcome {
+fn judge(sent: &Result<(), PortError>, attempt: i32, version: String) -> Outcome {
     match sent {
         Ok(()) => Outcome::sent(version),
         Err(PortError::RecipientGone) => Outcome::skipped("DEVICE_GONE"),
         Err(PortError::Temporary { code, retry_after, .. }) => {
-            match rules::pause_after(attempt, retry_after) {
-                Some(seconds) => Outcome::Again { code, seconds },
-                None => Outcome::failed(BUSY, code),
+            match rules::pause_after(attempt, *retry_after) {
+                Some(seconds) => Outcome::Again { code: *code, seconds },
+                None => Outcome::failed(BUSY, *code),
             }
         }
-        Err(PortError::Permanent { code, .. }) => Outcome::failed("PROVIDER_REFUSED", code),
+        Err(PortError::Permanent { code, .. }) => Outcome::failed("PROVIDER_REFUSED", *code),
         Err(_) => Outcome::failed("NOT_SENT", None),
     }
 }
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn a_refusal_for_good_is_not_repeated() {
         let code = Some(400);
-        let refused = judge(Err(PortError::Permanent { what: "", code }), 1, String::new());
+        let refused = judge(&Err(PortError::Permanent { what: "", code }), 1, String::new());
         let failed = DeliveryState::Failed;
         assert!(matches!(
             refused,
@@ -223,9 +223,9 @@ mod tests {
     fn a_busy_provider_is_asked_seven_times() {
         let busy = || Err(PortError::Temporary { what: "", code: Some(503), retry_after: None });
         for attempt in 1..MAX_ATTEMPTS {
-            assert!(matches!(judge(busy(), attempt, String::new()), Outcome::Again { .. }));
+            assert!(matches!(judge(&busy(), attempt, String::new()), Outcome::Again { .. }));
         }
-        let last = judge(busy(), MAX_ATTEMPTS, String::new());
+        let last = judge(&busy(), MAX_ATTEMPTS, String::new());
         assert!(matches!(last, Outcome::Ended { reason: BUSY, code: Some(503), .. }), "{last:?}");
     }
 }

@@ -11,17 +11,31 @@
 //! * Of a closed account nothing is kept but that its owner was told of the end.
 //!
 //! Which message goes which way stands in [`plan`](plan()). Events: `notification.created`, for what
-//! lies in the inbox.
+//! lies in the inbox, `notification.read`, about the newest message that was marked by a call, and
+//! `notification.retried`, for admins; `account.preferences_changed`, `account.device_registered`,
+//! `account.device_removed`.
 
 mod composing;
+mod deliveries;
+mod deliveries_query;
 mod delivering;
+mod devices;
 pub mod forgetting;
+pub mod greetings;
+mod greetings_rules;
+mod inbox;
+mod inbox_query;
 mod notifying;
 mod pacing;
 pub mod plan;
+mod preferences;
+mod preferences_rules;
 mod recipients;
 mod rows;
 pub mod rules;
+mod service;
+mod snapshot;
+pub mod unsubscribing;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,6 +43,8 @@ use uuid::Uuid;
 pub use delivering::Deliver;
 pub use notifying::{notify, withdraw};
 pub use plan::{Channel, Class, Plan, plan};
+pub use service::Service;
+pub use snapshot::notification_ids;
 
 use crate::kernel::events::ResourceKind;
 use crate::kernel::kinds::{AccountId, Time};

@@ -18,7 +18,7 @@ pub(super) struct Recipient {
     pub(super) secret: Value,
 }
 
-/// Finds who gets a message at this moment; or why nobody does, UPPER_SNAKE.
+/// Finds who gets a message at this moment; or the reason why nobody does.
 pub(super) async fn find(
     app: &App,
     conn: &mut Conn,

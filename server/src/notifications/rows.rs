@@ -177,11 +177,7 @@ pub(super) struct Attempt {
 }
 
 /// Begins an attempt; none when there is nothing to do (now).
-pub(super) async fn begin_attempt(
-    conn: &mut Conn,
-    id: Uuid,
-    now: Time,
-) -> Result<Option<Attempt>> {
+pub(super) async fn begin_attempt(conn: &mut Conn, id: Uuid, now: Time) -> Result<Option<Attempt>> {
     Ok(BeginAttempt { id, now }.get_result(conn).await.optional()?)
 }
 

@@ -105,7 +105,8 @@ pub(super) fn pause_after(attempt: i32, retry_after: Option<Duration>) -> Option
     if attempt >= MAX_ATTEMPTS {
         return None;
     }
-    let wanted = retry_after.map_or(0, |wanted| i64::try_from(wanted.as_secs()).unwrap_or(i64::MAX));
+    let wanted =
+        retry_after.map_or(0, |wanted| i64::try_from(wanted.as_secs()).unwrap_or(i64::MAX));
     let index = usize::try_from(attempt.saturating_sub(1)).unwrap_or(0);
     let own = PAUSES.get(index).copied().unwrap_or(LONGEST_PAUSE);
     Some(own.max(wanted.min(LONGEST_PAUSE)))
@@ -132,7 +133,10 @@ mod tests {
     #[test]
     fn a_message_goes_by_every_way_that_a_person_has() {
         assert_eq!(channels(&ALL, &reach()), Channel::ALL);
-        assert_eq!(channels(&ALL, &Reach { sms: false, ..reach() }), [Channel::Mail, Channel::Push]);
+        assert_eq!(
+            channels(&ALL, &Reach { sms: false, ..reach() }),
+            [Channel::Mail, Channel::Push]
+        );
         let two = vec![Uuid::from_u128(1), Uuid::from_u128(2)];
         let push = [Channel::Mail, Channel::Push, Channel::Push];
         assert_eq!(channels(&ALL, &Reach { sms: false, devices: two, ..reach() }), push);
@@ -213,7 +217,7 @@ mod tests {
         let pauses: Vec<_> = (1..=7).map(|attempt| pause_after(attempt, None)).collect();
         let own = PAUSES.map(Some);
         assert_eq!((&pauses[..6], pauses[6]), (&own[..], None));
-        assert_eq!(pause_after(1, Some(Duration::from_secs(120))), Some(120));
+        assert_eq!(pause_after(1, Some(Duration::from_mins(2))), Some(120));
         assert_eq!(pause_after(2, Some(Duration::from_secs(1))), Some(60));
         assert_eq!(pause_after(1, Some(Duration::MAX)), Some(LONGEST_PAUSE));
     }

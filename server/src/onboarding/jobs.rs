@@ -1,4 +1,4 @@
-//! Telling the applicant of every change of status, by mail and by SMS.
+//! Telling the applicant of every change of status.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -58,7 +58,7 @@ impl Job for TellStatus {
         };
         let Some(to) = to(&app, &row).await? else { return Ok(()) };
         let about = Some((ResourceKind::Application, row.id.0));
-        let notice = Notice { values, about, to, ..Notice::new(kind, row.account_id) };
+        let notice = Notice { about, values, to, ..Notice::new(kind, row.account_id) };
         notify(&app, id, notice).await
     }
 }

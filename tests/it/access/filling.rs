@@ -105,6 +105,7 @@ impl Filler<'_> {
             "currency_code" => "INR",
             "order_by" | "page_token" | "language" | "resume_token" => "",
             "password" | "new_password" => "nine-herons-by-the-canal",
+            "url" => "https://partner.example.org/hooks",
             "media_type" => "image/png",
             "file_name" => "a.png",
             "specialty_code" if full.starts_with("CreateStaff") => "",
@@ -132,6 +133,7 @@ impl Filler<'_> {
             "service_account_id" => home.service,
             "api_key_id" => home.api_key,
             "job_id" => home.job,
+            "endpoint_id" => home.endpoint,
             other => panic!("teach the matrix {other}"),
         }
     }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::NoTls;
 
 use super::{book, cancel, free_slots};
+use crate::feed::web::WebFeed;
 
 const WRITERS: usize = 16;
 const ROUNDS: usize = 5;
@@ -81,6 +82,33 @@ async fn watch(
             let message = timeout_at(ends, feed.try_next()).await;
             let message = message.unwrap_or_else(|_| panic!("{} of {events} came", seen.len()));
             let message = message.unwrap().unwrap();
+            token = message.resume_token;
+            seen.extend(message.event.map(|event| event.id));
+        }
+    }
+    seen
+}
+
+/// Watches as a browser does, over grpc-web; after every so many messages it goes on with the last
+/// token, here or there.
+async fn browse(
+    clients: Vec<(String, Client)>,
+    mut token: String,
+    events: usize,
+    messages: impl Fn() -> usize,
+) -> Vec<String> {
+    let mut seen = Vec::new();
+    let ends = Instant::now() + patience();
+    for (url, client) in clients.iter().cycle() {
+        let access = client.tokens().unwrap().access_token;
+        let mut feed = WebFeed::open(url, &access, &token).await;
+        for _ in 0..messages() {
+            if seen.len() >= events {
+                return seen;
+            }
+            let message = timeout_at(ends, feed.message()).await;
+            let message = message.unwrap_or_else(|_| panic!("{} of {events} came", seen.len()));
+            let message = message.unwrap();
             token = message.resume_token;
             seen.extend(message.event.map(|event| event.id));
         }
@@ -180,7 +208,7 @@ async fn emit_slowly(database: String, ids: Ids, rounds: usize) {
 /// Seen to fail without the bound of `EventsAfter` by the oldest transaction, as the test above.
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_that_come_and_go_miss_nothing_of_slow_writers() {
-    let (slow, rounds) = if full() { (64, 50) } else { (12, 6) };
+    let (slow, rounds) = if full() { (64, 50) } else { (64, 3) };
     let world = World::start_with(|config| config.database_connections = 10).await;
     let doctor = world.doctor().await;
     let admin = world.admin().await;
@@ -202,6 +230,13 @@ async fn readers_that_come_and_go_miss_nothing_of_slow_writers() {
         let ids = world.app.ids.clone();
         let messages = move || usize::try_from(1 + random(&ids, most)).unwrap();
         readers.push(tokio::spawn(watch(admins.clone(), token.clone(), events, messages)));
+    }
+    for most in [20, 300] {
+        let ids = world.app.ids.clone();
+        let messages = move || usize::try_from(1 + random(&ids, most)).unwrap();
+        let here = [&one, &other].into_iter().map(|process| process.url.clone());
+        let clients = here.zip(admins.clone()).collect();
+        readers.push(tokio::spawn(browse(clients, token.clone(), events, messages)));
     }
     let mut writers = Vec::new();
     for (number, (person, slot)) in crowd.into_iter().zip(slots).enumerate() {

@@ -167,6 +167,12 @@ pub async fn get(url: &str, path: &str) -> Answer {
     plain(url, "GET", path, &[], &[]).await
 }
 
+/// `POST` of a form over HTTP/1.1.
+pub async fn post(url: &str, path: &str, form: &str) -> Answer {
+    let kind = [("content-type", "application/x-www-form-urlencoded")];
+    plain(url, "POST", path, &kind, form.as_bytes()).await
+}
+
 /// A request over HTTP/1.1 on a connection of its own.
 async fn plain(url: &str, method: &str, path: &str, headers: Headers<'_>, body: &[u8]) -> Answer {
     let address = url.strip_prefix("http://").unwrap();

@@ -84,10 +84,17 @@ async fn metrics_tell_how_it_goes_and_name_nobody() {
     ] {
         assert!(value(&seen, series).is_some(), "{series}: {seen}");
     }
+    let hub = async || value(&page().await, "clinicd_watch_hub");
     assert_eq!(value(&seen, "clinicd_watch_streams"), Some(1.0));
+    assert_eq!(hub().await, Some(1.0));
     drop(feed);
     let closed = async || value(&page().await, "clinicd_watch_streams") == Some(0.0);
     eventually("the stream is gone", closed).await;
+    eventually("nobody reads the feed for it", async || hub().await == Some(0.0)).await;
+    let mut feed = superuser.stream(WatchRequest::default()).await.unwrap();
+    feed.message().await.unwrap();
+    assert_eq!(hub().await, Some(1.0), "it comes back with the next one");
+    drop(feed);
     server.stop().well();
     database.drop().await;
 }

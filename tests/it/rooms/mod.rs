@@ -4,6 +4,7 @@ mod directory;
 mod files;
 mod foreign_ids;
 mod identity;
+mod notifications;
 mod onboarding;
 mod operations;
 mod profiles;

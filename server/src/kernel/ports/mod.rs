@@ -17,7 +17,7 @@ mod error;
 pub mod files;
 mod http;
 pub mod mail;
-mod outbox;
+pub mod outbox;
 pub mod push;
 pub mod sms;
 #[cfg(test)]

@@ -7,12 +7,12 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::profiles::v1 as pb;
 use clinicd_proto::r#type::v1 as types;
 
+use super::rules::DEFAULT_ZONE;
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::kinds::{AccountId, Day, Gender, PatientId, Time};
-use super::rules::DEFAULT_ZONE;
 use crate::statement;
 
 /// A patient.
