@@ -67,7 +67,7 @@ pub enum Purpose {
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
