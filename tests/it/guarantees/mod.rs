@@ -119,15 +119,17 @@ async fn slot_now(world: &World, doctor: &Person) -> Timestamp {
     later.next().unwrap()
 }
 
-/// Tables that change by themselves, or with every attempt: seals, ticks, counted attempts, and
-/// what only the sweep needs.
-const RESTLESS: [&str; 6] = [
+/// Tables that change by themselves, or with every attempt: seals, ticks, counted attempts,
+/// what only the sweep needs, and what is sent to partners.
+const RESTLESS: [&str; 8] = [
     "__diesel_schema_migrations",
     "audit_chain",
     "job_schedules",
     "jobs",
     "sign_in_failures",
     "unclaimed_objects",
+    "webhook_deliveries",
+    "webhook_endpoints",
 ];
 
 /// Everything in the database: by table the number of its rows, and a hash over them. Jobs come

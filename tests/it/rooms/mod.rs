@@ -6,6 +6,7 @@ mod foreign_ids;
 mod identity;
 mod onboarding;
 mod profiles;
+mod webhooks;
 
 use std::time::Duration;
 
