@@ -105,7 +105,7 @@ impl Filler<'_> {
             "currency_code" => "INR",
             "order_by" | "page_token" | "language" | "resume_token" => "",
             "password" | "new_password" => "nine-herons-by-the-canal",
-            "url" => "https://partner.example.org/hooks",
+            "url" => "https://partner.invalid/hooks",
             "media_type" => "image/png",
             "file_name" => "a.png",
             "specialty_code" if full.starts_with("CreateStaff") => "",

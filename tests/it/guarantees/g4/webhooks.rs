@@ -13,7 +13,7 @@ pub(super) async fn all(trial: &mut Trial) {
     let admin = trial.actor(&admin).await;
     let told = [("events", 1)];
     let request = CreateEndpointRequest {
-        url: "https://partner.example.org/hooks".to_owned(),
+        url: "https://partner.invalid/hooks".to_owned(),
         display_name: "Lab".to_owned(),
         // Nothing of this kind happens here.
         kinds: vec![ResourceKind::Prescription.into()],
