@@ -106,7 +106,7 @@ impl Filler<'_> {
             "order_by" | "page_token" | "language" | "resume_token" => "",
             "notification_ids" => return self.id(field.name()).to_string(),
             "password" | "new_password" => "nine-herons-by-the-canal",
-            "url" => "https://partner.example.org/hooks",
+            "url" => "https://partner.invalid/hooks",
             "media_type" => "image/png",
             "file_name" => "a.png",
             "specialty_code" if full.starts_with("CreateStaff") => "",

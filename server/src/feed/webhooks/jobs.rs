@@ -19,13 +19,13 @@ const BATCH: i64 = 5_000;
 statement! {
     /// Removes some of what ended long ago.
     SweepEnded { before: Time, batch: i64 },
-    "DELETE FROM webhook_deliveries WHERE id IN ( \
-        SELECT id FROM webhook_deliveries WHERE ended_at < $1 ORDER BY ended_at LIMIT $2)";
+    "DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY( \
+        SELECT ctid FROM webhook_deliveries WHERE ended_at < $1 ORDER BY ended_at LIMIT $2))";
 
     /// Removes some of what a deleted endpoint had.
     RemoveSome { endpoint: EndpointId, batch: i64 },
-    "DELETE FROM webhook_deliveries WHERE id IN ( \
-        SELECT id FROM webhook_deliveries WHERE endpoint_id = $1 LIMIT $2)";
+    "DELETE FROM webhook_deliveries WHERE ctid = ANY (ARRAY( \
+        SELECT ctid FROM webhook_deliveries WHERE endpoint_id = $1 LIMIT $2))";
 
     /// Removes a deleted endpoint that has nothing left.
     RemoveEndpoint { endpoint: EndpointId },

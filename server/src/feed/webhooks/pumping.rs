@@ -35,7 +35,7 @@ statement! {
     "SELECT EXISTS (SELECT FROM webhook_endpoints WHERE state = 'active')";
 
     /// Claims endpoints that nobody serves: those behind the end of the feed, and those of which
-    /// something is due. Never waits for another worker.
+    /// something is due (a look into the index for each). Never waits for another worker.
     ClaimEndpoints { now: Time, xid: i64, seq: i64, limit: i64, lease: Lease, seconds: i32 }
         -> sql_types::Uuid,
     "WITH free AS ( \
@@ -43,9 +43,9 @@ statement! {
         WHERE e.state = 'active' \
             AND (e.lease_until IS NULL OR e.lease_until < clock_timestamp()) \
             AND (e.rests_until IS NULL OR e.rests_until <= $1) \
-            AND ((e.cursor_xid, e.cursor_seq) < ($2, $3) OR EXISTS ( \
-                SELECT FROM webhook_deliveries d \
-                WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_at <= $1)) \
+            AND ((e.cursor_xid, e.cursor_seq) < ($2, $3) OR ( \
+                SELECT true FROM webhook_deliveries d \
+                WHERE d.endpoint_id = e.id AND d.state = 'pending' AND d.next_at <= $1 LIMIT 1)) \
         ORDER BY e.served_at LIMIT $4 FOR UPDATE OF e SKIP LOCKED) \
      UPDATE webhook_endpoints e SET lease_id = $5, served_at = clock_timestamp(), \
         lease_until = clock_timestamp() + make_interval(secs => $6) \

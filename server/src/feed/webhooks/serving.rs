@@ -63,7 +63,7 @@ impl Service {
             }
             Ok(false) => tracing::warn!(endpoint = %self.endpoint, "the lease was lost"),
             Err(error) => {
-                tracing::warn!(error = %error, "a webhook endpoint was left to its lease")
+                tracing::warn!(error = %error, "a webhook endpoint was left to its lease");
             }
         }
     }

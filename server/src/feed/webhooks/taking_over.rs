@@ -11,7 +11,7 @@ use crate::feed::rules as feed_rules;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
 use crate::kernel::error::Result;
-use crate::kernel::events::{self, FeedRow, ResourceKind};
+use crate::kernel::events::{self, FeedRow, Position, ResourceKind};
 use crate::kernel::kinds::{Role, Time};
 use crate::statement;
 
@@ -68,19 +68,19 @@ pub(super) async fn take_over(app: &App, conn: &mut Conn, held: &Held, now: Time
         RestEndpoint { id, until: now.plus_seconds(FULL_SECONDS) }.execute(conn).await?;
         return Ok(false);
     }
-    let horizon = horizon(conn).await?;
-    let missed = held.cursor() < horizon;
     // Events carry no content: whoever may have webhooks hears of everything, as an admin does.
     let viewer = feed_rules::viewer(held.account(), &[Role::Admin], None);
-    let after = held.cursor().max(horizon);
-    let found = events::read_after(conn, after, &viewer, &held.kinds, BATCH).await?;
+    let found = events::read_after(conn, held.cursor(), &viewer, &held.kinds, BATCH).await?;
+    // Asked after the reading, so that it tells what was swept before it.
+    let horizon = horizon(conn).await?;
+    let missed = held.cursor() < horizon;
     if found.is_end && !missed {
         return Ok(false);
     }
     if !found.events.is_empty() {
         insert(app, conn, id, found.events, now).await?;
     }
-    let (xid, seq) = (found.position.xid, found.position.seq);
+    let Position { xid, seq } = found.position.max(horizon);
     MoveCursor { id, xid, seq, missed: missed.then_some(now) }.execute(conn).await?;
     Ok(true)
 }
