@@ -25,7 +25,8 @@ const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Every kind of job.
-fn kinds() -> Arc<[Kind]> {
+#[must_use]
+pub fn kinds() -> Arc<[Kind]> {
     [
         Kind::of::<ForgetAnswers>(),
         Kind::of::<ForgetJobs>(),
