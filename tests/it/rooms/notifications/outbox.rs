@@ -64,7 +64,6 @@ async fn quiet(world: &World, person: &Person, minutes: i64) {
         .await;
 }
 
-/// Seen to fail with a random key in the place of the purpose: twenty mails.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_purpose_is_told_once_however_often_it_comes() {
     let world = World::start().await;
@@ -99,7 +98,6 @@ async fn one_purpose_is_told_once_however_often_it_comes() {
     world.finish().await;
 }
 
-/// Seen to fail without the question for quiet hours, in `notify` and in `Deliver`.
 #[tokio::test(flavor = "multi_thread")]
 async fn quiet_hours_hold_back_what_is_not_urgent() {
     let world = World::start().await;
@@ -137,7 +135,6 @@ async fn quiet_hours_hold_back_what_is_not_urgent() {
     world.finish().await;
 }
 
-/// Seen to fail without the closed channels in `rules::ways`.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_switched_off_lies_in_the_inbox_alone() {
     let world = World::start().await;
@@ -192,7 +189,6 @@ async fn of_a_closed_account_only_the_news_of_its_end_is_kept() {
     world.finish().await;
 }
 
-/// Seen to fail without a gap between slots: all at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_keep_to_the_rate_of_their_channel() {
     let world = World::start_with(|config| {
