@@ -116,7 +116,7 @@ impl Watch {
                     Ok(outcome) => outcome,
                     Err(_) => Err(Error::Transport("the feed fell silent".to_owned())),
                 },
-                None => match self.client.stream(self.request.clone()).await {
+                None => match self.client.endless(self.request.clone()).await {
                     Ok(messages) => {
                         self.open = Some(messages);
                         if self.request.snapshot {

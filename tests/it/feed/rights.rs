@@ -71,10 +71,8 @@ async fn a_patient_who_moves_takes_the_flow_along() {
         let moved =
             format!("UPDATE patients SET account_id = '{}' WHERE id = '{}';", owner.id, asha.id);
         world.batch(&(moved + &about_patient(&asha.id, at))).await;
-    }
-    for (first, feed) in feeds.iter_mut().enumerate() {
-        assert_eq!(number(&next(feed).await), first);
-        assert_eq!(number(&next(feed).await), first + 2);
+        // Had one seen an event of the other, it would be the next here.
+        assert_eq!(number(&next(&mut feeds[at % 2]).await), at);
     }
     world.finish().await;
 }

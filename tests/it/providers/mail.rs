@@ -24,6 +24,7 @@ fn message(to: &str) -> Message {
         subject: "Your visit".to_owned(),
         text: "See you tomorrow.".to_owned(),
         html: Some("<p>See you tomorrow.</p>".to_owned()),
+        unsubscribe: None,
     }
 }
 
@@ -83,6 +84,7 @@ async fn nothing_that_people_write_becomes_a_header_a_recipient_or_another_mail(
             subject: attack.to_owned(),
             text: attack.to_owned(),
             html: Some(attack.to_owned()),
+            unsubscribe: Some(attack.to_owned()),
             ..message(&to)
         };
         send(&settings, &mail).await.unwrap();

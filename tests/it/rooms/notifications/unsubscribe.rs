@@ -5,7 +5,7 @@ use clinicd_sdk::proto::notifications::v1::{
     GetPreferencesRequest, NotificationClass, PreferenceSwitch, Preferences,
     UpdatePreferencesRequest,
 };
-use clinicd_tests::{Person, World};
+use clinicd_tests::{Code, Person, World, refused};
 
 use super::count;
 use crate::port::{get, post};
@@ -68,8 +68,8 @@ async fn one_click_closes_the_class_and_again_changes_nothing() {
     let events = "events WHERE event_type = 'account.preferences_changed'";
     assert_eq!(count(&world, events).await, 1);
 
-    let stale = UpdatePreferencesRequest { etag: before.etag, ..Default::default() };
-    assert!(asha.client.send(stale).await.is_err(), "the change counts as one");
+    let stale = UpdatePreferencesRequest { etag: before.etag.clone(), ..Default::default() };
+    refused(asha.client.send(stale).await, Code::Aborted, "ETAG_MISMATCH");
     let channel = greetings(&before)[0];
     let open =
         PreferenceSwitch { class: NotificationClass::Greeting.into(), channel, enabled: true };
