@@ -135,7 +135,7 @@ fn nothing_that_is_told_is_missing_in_the_table() {
     }
 }
 
-/// Seen to fail with a kind that was left out of the loop, and with push left out of its plan.
+/// Whatever a kind normally goes by: each is sent to the owner, with its made-up values.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_by_every_way_in_every_language() {
     let world = World::start().await;
