@@ -61,7 +61,7 @@ fn table() -> Vec<Row> {
     .collect()
 }
 
-/// The names of the jobs that an event makes.
+/// The jobs that an event makes and that tell somebody.
 fn jobs_of(event_type: &str) -> Vec<&'static str> {
     let event = Event {
         event_type: "test.made",
@@ -72,7 +72,8 @@ fn jobs_of(event_type: &str) -> Vec<&'static str> {
         doctor: None,
     };
     let of = work::subscriptions().into_iter().filter(|(name, _)| *name == event_type);
-    of.map(|(_, subscriber)| subscriber(&event).kind()).collect()
+    let jobs = of.map(|(_, subscriber)| subscriber(&event).kind());
+    jobs.filter(|job| !TELL_NOBODY.contains(job)).collect()
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn each_row_is_as_the_code_has_it() {
         let (what, name) = row.when.split_once(' ').unwrap();
         let name = name.trim_matches('`');
         let found = match what {
-            "event" => jobs_of(name).iter().any(|job| !TELL_NOBODY.contains(job)),
+            "event" => !jobs_of(name).is_empty(),
             "job" => work::kinds().iter().any(|kind| kind.name == name),
             "schedule" => work::schedules().iter().any(|schedule| schedule.name == name),
             other => panic!("{other}"),
@@ -126,13 +127,15 @@ fn nothing_that_is_told_is_missing_in_the_table() {
         assert_ne!(told.contains(kind.name), TELL_NOBODY.contains(&kind.name), "{}", kind.name);
     }
     for (event, _) in work::subscriptions() {
-        let tells = jobs_of(event).iter().any(|job| !TELL_NOBODY.contains(job));
         let row = format!("event `{event}`");
-        assert!(!tells || table.iter().any(|other| other.when == row), "{event}");
+        assert!(
+            jobs_of(event).is_empty() || table.iter().any(|other| other.when == row),
+            "{event}"
+        );
     }
 }
 
-/// Seen to fail with a kind that was left out of the loop, and with push left out of its plan.
+/// Whatever a kind normally goes by: each is sent to the owner, with its made-up values.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_by_every_way_in_every_language() {
     let world = World::start().await;
