@@ -63,6 +63,7 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<appointments::reminders::Remind>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
         Kind::of::<greetings::Greetings>(),
+        Kind::of::<greetings::FindGreeted>(),
         Kind::of::<greetings::Greet>(),
         Kind::of::<notifications::Deliver>(),
         Kind::of::<forgetting::ForgetAccount>(),

@@ -1,7 +1,4 @@
 //! Birthday, Christmas and New Year.
-//!
-//! With another `once_key` for every greeting, all but the first of these tests failed: each person
-//! was greeted up to nine times.
 
 use clinicd_sdk::proto::notifications::v1::{
     Channel, GetPreferencesRequest, NotificationClass, PreferenceSwitch, UpdatePreferencesRequest,
