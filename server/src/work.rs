@@ -67,6 +67,7 @@ pub fn kinds() -> Arc<[Kind]> {
         Kind::of::<appointments::reminders::Remind>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
         Kind::of::<greetings::Greetings>(),
+        Kind::of::<greetings::FindGreeted>(),
         Kind::of::<greetings::Greet>(),
         Kind::of::<notifications::Deliver>(),
         Kind::of::<forgetting::ForgetAccount>(),

@@ -40,9 +40,10 @@ statement! {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Greetings {}
 
-/// Greets some of the people whose time has come, and leaves those after them to a job of its own.
+/// Looks at some of the people whose time has come, makes a job for each who has not been greeted, and
+/// leaves those after them to another one.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Greet {
+pub struct FindGreeted {
     /// What for.
     pub occasion: Occasion,
     /// The recipients' day.
@@ -51,6 +52,17 @@ pub struct Greet {
     pub after: AccountId,
     /// The job that began it.
     pub run: Uuid,
+}
+
+/// Greets somebody.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Greet {
+    /// Whom.
+    pub account: AccountId,
+    /// What for.
+    pub occasion: Occasion,
+    /// The year of the recipient's day.
+    pub year: i16,
 }
 
 impl Job for Greetings {
@@ -65,10 +77,34 @@ impl Job for Greetings {
                 for day in &days {
                     for occasion in rules::occasions(*day) {
                         let after = AccountId(Uuid::nil());
-                        Greet { occasion, day: *day, after, run: id }.enqueue(app, conn).await?;
+                        let find = FindGreeted { occasion, day: *day, after, run: id };
+                        find.enqueue(app, conn).await?;
                     }
                 }
                 Ok(())
+            })
+            .await?;
+        Ok(())
+    }
+}
+
+impl Job for FindGreeted {
+    const KIND: &'static str = "notifications.find_greeted";
+
+    async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
+        let Some(zones) = rules::days(app.clock.now()).remove(&self.day) else { return Ok(()) };
+        let (find, app, zones) = (&self, &app, &zones);
+        app.db
+            .transaction(async |conn| {
+                let found = find.people(conn, zones.clone()).await?;
+                if let Some(last) = found.last().filter(|_| found.len() >= PAGE) {
+                    Self { after: *last, ..find.clone() }.enqueue(app, conn).await?;
+                }
+                let active = identity::active_people(conn, found).await?;
+                let waiting = find.not_greeted(conn, active).await?;
+                let greet = |account| (app.ids.next(), find.greet(account));
+                let greetings: Vec<(Uuid, NewJob)> = waiting.into_iter().map(greet).collect();
+                jobs::enqueue_all(conn, app.clock.now(), greetings).await
             })
             .await?;
         Ok(())
@@ -79,30 +115,21 @@ impl Job for Greet {
     const KIND: &'static str = "notifications.greet";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some(zones) = rules::days(app.clock.now()).remove(&self.day) else { return Ok(()) };
-        let mut conn = app.db.read().await?;
-        let found = self.people(&mut conn, zones).await?;
-        if let Some(last) = found.last().filter(|_| found.len() >= PAGE) {
-            Self { after: *last, ..self.clone() }.enqueue(&app, &mut conn).await?;
-        }
-        let active = identity::active_people(&mut conn, found).await?;
-        let waiting = self.not_greeted(&mut conn, active).await?;
-        drop(conn);
-        // One who cannot be greeted does not keep it from the others.
-        let mut outcome = Ok(());
-        for account in waiting {
-            let greeted = notify(&app, id, self.notice(account)).await;
-            outcome = outcome.and(greeted);
-        }
-        outcome
+        let once = Some(format!("{}{}", purpose(self.occasion, self.year), self.account));
+        notify(&app, id, Notice { once, ..Notice::new(self.occasion.kind(), self.account) }).await
     }
 }
 
-impl Greet {
+/// What is told once, up to the account.
+fn purpose(occasion: Occasion, year: i16) -> String {
+    format!("{}/{year}/", occasion.kind().key())
+}
+
+impl FindGreeted {
     /// Enqueues this job, once.
     async fn enqueue(&self, app: &App, conn: &mut Conn) -> Result<()> {
         let Self { occasion, day, after, run } = self;
-        let key = format!("greet/{run}/{}/{day}/{after}", occasion.kind().key());
+        let key = format!("find_greeted/{run}/{}/{day}/{after}", occasion.kind().key());
         jobs::enqueue(conn, app.ids.next(), app.clock.now(), NewJob::now(self).once(key)).await
     }
 
@@ -125,20 +152,17 @@ impl Greet {
         let class = Class::Greeting;
         let query = NotGreeted {
             accounts: List(accounts),
-            purpose: self.purpose(),
+            purpose: purpose(self.occasion, self.day.year()),
             class,
             channels: List(preferences_rules::channels_of(class)),
         };
         Ok(query.get_results(conn).await?)
     }
 
-    /// What is told once, up to the account.
-    fn purpose(&self) -> String {
-        format!("{}/{}/", self.occasion.kind().key(), self.day.year())
-    }
-
-    fn notice(&self, account: AccountId) -> Notice {
-        let once = Some(format!("{}{account}", self.purpose()));
-        Notice { once, ..Notice::new(self.occasion.kind(), account) }
+    /// The job that greets one of them; there is one.
+    fn greet(&self, account: AccountId) -> NewJob {
+        let (occasion, year) = (self.occasion, self.day.year());
+        let key = format!("{}{account}", purpose(occasion, year));
+        NewJob::now(&Greet { account, occasion, year }).once(key)
     }
 }

@@ -63,7 +63,6 @@ async fn a_token_moves_to_who_has_the_device_now() {
     world.finish().await;
 }
 
-/// Without the lock, 21 to 24 were left.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_device_registered_longest_ago_gives_way() {
     let world = World::start().await;

@@ -1,7 +1,7 @@
 //! Birthday, Christmas and New Year.
 //!
-//! With another `once_key` for every greeting, all but the first of these tests failed: each person
-//! was greeted up to nine times.
+//! With another `once_key` (and key of the job) for every look, each of these tests failed: people were
+//! greeted two and three times.
 
 use clinicd_sdk::proto::notifications::v1::{
     Channel, GetPreferencesRequest, NotificationClass, PreferenceSwitch, UpdatePreferencesRequest,

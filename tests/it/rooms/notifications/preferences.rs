@@ -113,7 +113,7 @@ async fn what_cannot_be_chosen_is_named() {
     world.finish().await;
 }
 
-/// Without the version in the `UPDATE`, several of the parallel changes were taken.
+/// Without the version in the `UPDATE`, five of six parallel changes were taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stale_etag_changes_nothing() {
     let world = World::start().await;
