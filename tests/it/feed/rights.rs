@@ -61,7 +61,7 @@ async fn a_role_that_was_taken_shows_nothing_more() {
     world.finish().await;
 }
 
-/// Seen to fail when the owner of a patient is looked up by what was true a second ago.
+/// The owner is that of the moment when the event is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_who_moves_takes_the_flow_along() {
     let world = World::start().await;
