@@ -113,7 +113,11 @@ impl Household {
              INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
                 kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
                 VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
-                '{{}}', 'paused', '', 0, 0, now(), now(), now());",
+                '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
+             INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
+                resource_kind, resource_id, event_time, state, created_at, ended_at) \
+                VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
+                'account', '{owner}', now(), 'delivered', now(), now());",
             account(doctor),
             account(patient),
         )
