@@ -54,7 +54,7 @@ async fn reason(client: &Client, id: &str) -> String {
     deliveries(client, id).await.remove(0).reason
 }
 
-/// Seen to fail without the judgement in `connecting.rs`: the double is reached.
+/// Guarded by `is_admitted` in `connecting.rs`.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_name_leads_to_is_judged_at_the_connection() {
     // With some network open, names without a dot can be asked for.
