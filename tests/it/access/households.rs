@@ -124,6 +124,10 @@ impl Household {
                 kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
                 VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
                 '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
+             INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
+                resource_kind, resource_id, event_time, state, created_at, ended_at) \
+                VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
+                'account', '{owner}', now(), 'delivered', now(), now()); \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
                 VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
              INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \

@@ -53,7 +53,9 @@ fn is_admitted(text: &str, opened: &[Network]) -> bool {
         _ => return false,
     };
     let Some(authority) = uri.authority() else { return false };
-    if !plain || authority.as_str().contains('@') || authority.as_str().ends_with(':') {
+    // Behind the host stands a port, or nothing.
+    let no_port = authority.port_u16().is_none() && authority.as_str() != authority.host();
+    if !plain || authority.as_str().contains('@') || no_port {
         return false;
     }
     let (Some(host), port) = (host(&uri), port(&uri)) else { return false };

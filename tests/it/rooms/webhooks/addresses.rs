@@ -4,9 +4,10 @@
 
 use clinicd_sdk::proto::feed::v1::UpdateEndpointRequest;
 use clinicd_sdk::{Client, Code};
-use clinicd_tests::{HttpDouble, World, eventually, refused};
+use clinicd_tests::{HttpDouble, Process, World, eventually, refused};
 
 use super::{deliveries, endpoint, happen, id, now, partner, wish, world};
+use crate::port::health::certificate;
 use crate::rooms::fields;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +54,7 @@ async fn reason(client: &Client, id: &str) -> String {
     deliveries(client, id).await.remove(0).reason
 }
 
-/// Seen to fail without the judgement in `connecting.rs`: the double is reached.
+/// Guarded by `is_admitted` in `connecting.rs`.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_name_leads_to_is_judged_at_the_connection() {
     // With some network open, names without a dot can be asked for.
@@ -82,15 +83,30 @@ async fn what_a_name_leads_to_is_judged_at_the_connection() {
     world.finish().await;
 }
 
-/// The certificate of the double would have to be one that this machine believes.
+/// Certificates that this machine does not believe, and no TLS at all where it is expected.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_without_a_certificate_gets_nothing() {
+async fn a_server_that_cannot_say_who_it_is_gets_nothing() {
     let world = world().await;
     let (double, partner) = (HttpDouble::start().await, partner(&world).await);
+    let dir = std::env::temp_dir().join(format!("clinicd-hooks-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    if certificate(&dir).is_some() {
+        let server = Process::start_with(&world, |command| {
+            let file = |name: &str| dir.join(name);
+            command.env("CLINICD_TLS_CERTIFICATE", file("certificate.pem"));
+            command.env("CLINICD_TLS_KEY", file("key.pem")).env("CLINICD_WORKER", "false");
+        })
+        .await;
+        let url = server.url.replace("http://", "https://");
+        let made = partner.client.send(wish(&url)).await.unwrap();
+        happen(&world.app, world.app.ids.next()).await;
+        assert_eq!(reason(&partner.client, &id(&made)).await, "TLS");
+    }
+    std::fs::remove_dir_all(dir).unwrap();
     let url = format!("https://127.0.0.1:{}/", double.address.port());
     let made = partner.client.send(wish(&url)).await.unwrap();
     happen(&world.app, world.app.ids.next()).await;
-    assert_eq!(reason(&partner.client, &id(&made)).await, "TLS");
+    assert_eq!(reason(&partner.client, &id(&made)).await, "CONNECT");
     let nobody = partner.client.send(wish("http://127.0.0.1:1/")).await.unwrap();
     happen(&world.app, world.app.ids.next()).await;
     assert_eq!(reason(&partner.client, &id(&nobody)).await, "CONNECT");

@@ -89,7 +89,6 @@ async fn an_endpoint_is_changed_by_who_has_read_it_last() {
     world.finish().await;
 }
 
-/// Without the lock both of two calls at once made the last one. (Tried.)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_has_twenty_endpoints_at_most() {
     let world = world().await;

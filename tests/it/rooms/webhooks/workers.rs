@@ -9,7 +9,6 @@ use futures_util::future::join_all;
 
 use super::{A_WHILE, came, deliveries, endpoint, fed, happen, id, partner, verify, world};
 
-/// Seen to fail without the lease in `ClaimEndpoints`: events come twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_workers_send_no_event_twice() {
     let world = world().await;
