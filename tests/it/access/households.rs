@@ -68,9 +68,14 @@ impl Household {
     /// Its rows.
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
+<<<<<<< HEAD
         let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
         let Self { endpoint, .. } = self;
         let Self { notification, delivery, device, .. } = self;
+=======
+        let Self { file, upload, application, session, sign_in, service, .. } = self;
+        let Self { api_key, .. } = self;
+>>>>>>> hooks
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -81,7 +86,7 @@ impl Household {
             )
         };
         format!(
-            "{} {} \
+            "{} {} {} \
              INSERT INTO doctors (id, given_name, family_name, mobile, specialty_code, \
                 registration_number, registration_council, years_of_experience, qualification, \
                 search_text, created_at, updated_at) VALUES ('{doctor}', 'Anil', 'Bose', '', \
@@ -119,14 +124,25 @@ impl Household {
              INSERT INTO api_keys (id, account_id, display_name, secret_hash, scopes, expires_at, \
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
                 decode(repeat('00', 32), 'hex'), '{{feed.read,webhooks}}', now() + interval '1 day', \
-                '{service}', now()); \
-             INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
+                '{service}', now());",
+            account(doctor),
+            account(patient),
+            self.webhook_sql(),
+        )
+    }
+
+    /// The endpoint, with something that was sent to it.
+    fn webhook_sql(&self) -> String {
+        let Self { owner, service, endpoint, .. } = self;
+        format!(
+            "INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
                 kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
                 VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
                 '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
              INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
                 resource_kind, resource_id, event_time, state, created_at, ended_at) \
                 VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
+<<<<<<< HEAD
                 'account', '{owner}', now(), 'delivered', now(), now()); \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
                 VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
@@ -141,6 +157,9 @@ impl Household {
                 '{device}', sha256('{device}'), now(), now());",
             account(doctor),
             account(patient),
+=======
+                'account', '{owner}', now(), 'delivered', now(), now());"
+>>>>>>> hooks
         )
     }
 }
