@@ -68,14 +68,7 @@ impl Household {
     /// Its rows.
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
-<<<<<<< HEAD
-        let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
-        let Self { endpoint, .. } = self;
-        let Self { notification, delivery, device, .. } = self;
-=======
-        let Self { file, upload, application, session, sign_in, service, .. } = self;
-        let Self { api_key, .. } = self;
->>>>>>> hooks
+        let Self { file, upload, application, session, sign_in, service, api_key, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -86,7 +79,7 @@ impl Household {
             )
         };
         format!(
-            "{} {} {} \
+            "{} {} {} {} \
              INSERT INTO doctors (id, given_name, family_name, mobile, specialty_code, \
                 registration_number, registration_council, years_of_experience, qualification, \
                 search_text, created_at, updated_at) VALUES ('{doctor}', 'Anil', 'Bose', '', \
@@ -128,6 +121,25 @@ impl Household {
             account(doctor),
             account(patient),
             self.webhook_sql(),
+            self.messages_sql(),
+        )
+    }
+
+    /// A job, and a message of the owner with its delivery and a device.
+    fn messages_sql(&self) -> String {
+        let Self { owner, session, job, notification, delivery, device, .. } = self;
+        format!(
+            "INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
+             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
+                urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
+                '{notification}', '{{}}', true, false, now()); \
+             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
+                ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', 'welcome', \
+                'mail', 'sent', now(), now(), now()); \
+             INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
+                '{device}', sha256('{device}'), now(), now());"
         )
     }
 
@@ -142,24 +154,7 @@ impl Household {
              INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
                 resource_kind, resource_id, event_time, state, created_at, ended_at) \
                 VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
-<<<<<<< HEAD
-                'account', '{owner}', now(), 'delivered', now(), now()); \
-             INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
-                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
-             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
-                urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
-                '{notification}', '{{}}', true, false, now()); \
-             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
-                ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', 'welcome', \
-                'mail', 'sent', now(), now(), now()); \
-             INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
-                created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
-                '{device}', sha256('{device}'), now(), now());",
-            account(doctor),
-            account(patient),
-=======
                 'account', '{owner}', now(), 'delivered', now(), now());"
->>>>>>> hooks
         )
     }
 }
