@@ -66,7 +66,6 @@ impl Household {
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
         let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
-        let Self { notification, delivery, device, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -117,8 +116,18 @@ impl Household {
                 decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
                 '{service}', now()); \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
-                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
-             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); {}",
+            account(doctor),
+            account(patient),
+            self.messages(),
+        )
+    }
+
+    /// What the owner was told, and where.
+    fn messages(&self) -> String {
+        let Self { owner, session, notification, delivery, device, .. } = self;
+        format!(
+            "INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
                 urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
                 '{notification}', '{{}}', true, false, now()); \
              INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
@@ -126,9 +135,7 @@ impl Household {
                 'mail', 'sent', now(), now(), now()); \
              INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
                 created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
-                '{device}', sha256('{device}'), now(), now());",
-            account(doctor),
-            account(patient),
+                '{device}', sha256('{device}'), now(), now());"
         )
     }
 }
