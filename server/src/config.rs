@@ -130,6 +130,8 @@ pub struct Config {
     pub sessions: SessionSettings,
     /// Codes sent to phones. `CLINICD_OTP__…`.
     pub otp: OtpSettings,
+    /// Webhooks of partners. `CLINICD_WEBHOOKS__…`.
+    pub webhooks: WebhookSettings,
     /// Hours before the start of a visit up to which the patient may cancel it.
     /// `CLINICD_CANCELLATION_HOURS`.
     pub cancellation_hours: i64,
@@ -166,6 +168,7 @@ impl Default for Config {
             passwords: PasswordParams::default(),
             sessions: SessionSettings::default(),
             otp: OtpSettings::default(),
+            webhooks: WebhookSettings::default(),
             cancellation_hours: 24,
         }
     }
@@ -278,6 +281,16 @@ impl Default for ChannelRates {
     fn default() -> Self {
         Self { mail: 20, sms: 10, push: 200 }
     }
+}
+
+/// Where webhooks may go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Inner networks in which endpoints may be, also without TLS and on any port. Everybody who may
+    /// create an endpoint can then have a POST sent to whatever listens there. None by default: only
+    /// public addresses, by https. `CLINICD_WEBHOOKS__ALLOWED_NETWORKS='["10.20.0.0/16"]'`.
+    pub allowed_networks: Vec<Network>,
 }
 
 impl Config {

@@ -23,6 +23,7 @@ use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceSer
 use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
 use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
 use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
+use clinicd_proto::feed::v1::webhook_service_server::WebhookServiceServer;
 use clinicd_proto::files::v1::file_service_server::FileServiceServer;
 use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
 use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
@@ -224,6 +225,7 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(DeviceServiceServer, notifications::Service))
         .add_service(service!(NotificationAdminServiceServer, notifications::Service))
         .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(WebhookServiceServer, feed::webhooks::Service))
         .add_service(limited!(jobs, MESSAGE_LIMIT, ANSWER_LIMIT));
     match app.config.env {
         Environment::Development => {

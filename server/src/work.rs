@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::feed::webhooks;
 use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
@@ -24,7 +25,8 @@ const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Every kind of job.
-fn kinds() -> Arc<[Kind]> {
+#[must_use]
+pub fn kinds() -> Arc<[Kind]> {
     [
         Kind::of::<ForgetAnswers>(),
         Kind::of::<ForgetJobs>(),
@@ -55,6 +57,8 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<feed::jobs::Sweep>(),
         Kind::of::<files::jobs::Sweep>(),
         Kind::of::<onboarding::TellStatus>(),
+        Kind::of::<webhooks::jobs::Sweep>(),
+        Kind::of::<webhooks::jobs::Remove>(),
         Kind::of::<onboarding::ForgetApplicant>(),
         Kind::of::<onboarding::EndApproved>(),
         Kind::of::<appointments::jobs::TellBooked>(),
@@ -116,6 +120,7 @@ pub fn schedules() -> Arc<[Schedule]> {
         in_utc("notifications.forget_old", "40 3 * * *", || {
             NewJob::now(&forgetting::ForgetOldMessages {})
         }),
+        in_utc("feed.sweep_webhooks", "50 3 * * *", || NewJob::now(&webhooks::jobs::Sweep {})),
         in_utc("identity.sweep_failures", "30 3 * * *", || {
             NewJob::now(&identity::SweepFailures {})
         }),
@@ -131,12 +136,13 @@ pub fn worker(app: &App) -> Worker {
 
 /// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
 /// must), seals the audit chain, follows the database's clock and the signing keys, and measures; and, unless the setting
-/// `worker` says no, it runs jobs and schedules.
+/// `worker` says no, it runs jobs and schedules and sends webhooks.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     if app.config.worker {
         tasks.spawn(worker(app).run(database_url.to_owned(), stop.clone()));
+        tasks.spawn(webhooks::run(app.clone(), stop.clone()));
     }
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));

@@ -116,7 +116,7 @@ impl Watch {
                     Ok(outcome) => outcome,
                     Err(_) => Err(Error::Transport("the feed fell silent".to_owned())),
                 },
-                None => match self.client.stream(self.request.clone()).await {
+                None => match self.client.endless(self.request.clone()).await {
                     Ok(messages) => {
                         self.open = Some(messages);
                         if self.request.snapshot {
@@ -164,5 +164,40 @@ fn passing(error: &Error, was_open: bool) -> Option<Duration> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ApiError;
+
+    fn refusal(code: Code, reason: &str) -> Error {
+        Error::Api(Box::new(ApiError {
+            code,
+            reason: reason.to_owned(),
+            metadata: std::collections::BTreeMap::new(),
+            message: String::new(),
+            localized: None,
+            violations: Vec::new(),
+            preconditions: Vec::new(),
+            retry_after: None,
+            request_id: None,
+        }))
+    }
+
+    #[test]
+    fn a_feed_goes_on_after_what_passes_and_ends_with_what_does_not() {
+        for (code, reason, goes_on) in [
+            (Code::Aborted, "FEED_READER_STALLED", true),
+            (Code::Aborted, "ETAG_MISMATCH", false),
+            (Code::Unavailable, "UNAVAILABLE", true),
+            (Code::Unauthenticated, "UNAUTHENTICATED", true),
+            (Code::OutOfRange, "FEED_TOKEN_TOO_OLD", false),
+            (Code::InvalidArgument, "FEED_TOKEN_INVALID", false),
+        ] {
+            assert_eq!(passing(&refusal(code, reason), true).is_some(), goes_on, "{reason}");
+        }
+        assert_eq!(passing(&refusal(Code::Unauthenticated, "UNAUTHENTICATED"), false), None);
     }
 }

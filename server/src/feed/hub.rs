@@ -5,7 +5,7 @@
 //! a right that was taken before an event is never used for it), and pushes the events into the
 //! queues of their streams. Only then it moves its own position: see [`Seat::next`].
 //!
-//! All sessions that watch are checked once a second by one statement. Time passes for all streams
+//! All sessions that watch are checked about once a second by one statement. Time passes for all streams
 //! together: none has a timer of its own.
 
 use std::collections::HashMap;
@@ -27,8 +27,8 @@ use crate::kernel::events::{self, NewRow, Position, ResourceKind, Viewer};
 const PERIOD: Duration = Duration::from_millis(100);
 /// Pause between two looks while the database is away.
 const AWAY: Duration = Duration::from_secs(1);
-/// How often all sessions are checked.
-const CHECK: Duration = Duration::from_secs(1);
+/// How often all sessions are checked: the end of one counts within a second.
+const CHECK: Duration = Duration::from_millis(750);
 /// Streams of sessions that could not be checked for so long end: another server may do better.
 const UNCHECKED: Duration = Duration::from_secs(10);
 /// Events of one look.

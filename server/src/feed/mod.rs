@@ -23,5 +23,6 @@ mod snapshot;
 mod table;
 mod token;
 mod watching;
+pub mod webhooks;
 
 pub use service::Service;

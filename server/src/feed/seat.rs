@@ -199,6 +199,11 @@ impl Seat {
         self.state().sent(now, time);
     }
 
+    /// Something was found for the client, which may have stopped taking anything meanwhile.
+    pub(super) fn found(&self, time: Time) {
+        self.state().waits_since.get_or_insert(time);
+    }
+
     /// Where the client is told to go on, and how far the feed was looked at.
     pub(super) fn positions(&self) -> (Position, Position) {
         let state = self.state();

@@ -1,6 +1,8 @@
 //! A stream of the feed. The transport pulls it, so a slow client holds up nobody: what it has not
 //! taken waits in its seat, and beyond that in the database.
 
+use std::sync::Arc;
+
 use clinicd_proto::feed::v1 as pb;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -8,7 +10,7 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::hub::{Hub, Place};
-use super::seat::Next;
+use super::seat::{Next, Seat};
 use super::snapshot::Snapshot;
 use super::{listing, rules, token};
 use crate::kernel::access::Caller;
@@ -84,7 +86,7 @@ impl Watcher {
     /// The next message, however long it takes.
     async fn next(&mut self) -> Result<pb::WatchResponse> {
         while self.snapshot.is_some() {
-            if let Some(page) = Box::pin(self.page()).await? {
+            if let Some(page) = self.page().await? {
                 return Ok(page);
             }
         }
@@ -102,7 +104,9 @@ impl Watcher {
             let hub = self.hub.position();
             match self.place.next(hub, Instant::now(), self.hub.app().clock.now()) {
                 Next::Send(position, event) => return Ok(self.message(position, event.as_deref())),
-                Next::Read => Box::pin(self.read()).await?,
+                Next::Read => {
+                    apart(read_on(self.hub.clone(), Arc::clone(&self.place))).await?;
+                }
                 Next::Wait => self.place.woken().await,
                 Next::End(reason) => return Err(ended(reason)),
             }
@@ -117,34 +121,21 @@ impl Watcher {
         if self.hub.app().stop.is_cancelled() {
             return Err(Error::unavailable());
         }
-        let Some(snapshot) = &mut self.snapshot else { return Ok(None) };
-        let _reader = self.hub.reader().await?;
-        let mut conn = self.hub.app().db.read().await?;
-        let viewer = self.hub.viewer(&mut conn, &self.place).await?;
-        let Some(snapshot) = snapshot.page(&mut conn, &viewer).await? else {
-            self.snapshot = None;
-            return Ok(None);
-        };
+        let Some(mut snapshot) = self.snapshot.take() else { return Ok(None) };
+        let (hub, seat) = (self.hub.clone(), Arc::clone(&self.place));
+        let (snapshot, page) = apart(async move {
+            let _reader = hub.reader().await?;
+            let mut conn = hub.app().db.read().await?;
+            let viewer = hub.viewer(&mut conn, &seat).await?;
+            let page = snapshot.page(&mut conn, &viewer).await?;
+            seat.found(hub.app().clock.now());
+            Ok((snapshot, page))
+        })
+        .await?;
+        let Some(page) = page else { return Ok(None) };
+        self.snapshot = Some(snapshot);
         self.place.sent(Instant::now(), self.hub.app().clock.now());
-        Ok(Some(pb::WatchResponse { snapshot, ..pb::WatchResponse::default() }))
-    }
-
-    /// Reads on from the database, and joins the hub at the end of the feed.
-    async fn read(&self) -> Result<()> {
-        let _reader = self.hub.reader().await?;
-        let mut conn = self.hub.app().db.read().await?;
-        let viewer = self.hub.viewer(&mut conn, &self.place).await?;
-        let (_, seen) = self.place.positions();
-        let found = events::read_after(&mut conn, seen, &viewer, &self.place.kinds, EVENTS).await?;
-        // Afterwards, so that what is swept meanwhile is not missed silently.
-        listing::require_readable(&mut conn, seen).await?;
-        drop(conn);
-        let is_end = found.is_end;
-        self.place.take(found, Instant::now());
-        if is_end {
-            self.hub.join(&self.place);
-        }
-        Ok(())
+        Ok(Some(pb::WatchResponse { snapshot: page, ..pb::WatchResponse::default() }))
     }
 
     fn checkpoint(&self) -> pb::WatchResponse {
@@ -160,6 +151,34 @@ impl Watcher {
             resume_token: token::of(&self.hub.app().keys.macs, position),
         }
     }
+}
+
+/// Works with the database in a task of its own. The transport stops polling a stream in the middle
+/// of anything, for as long as its client does not read: a connection must not wait for that.
+fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> impl Future<Output = Result<T>> {
+    let work = tokio::spawn(work);
+    async move { work.await.map_err(Error::internal)? }
+}
+
+/// Reads on from the database, and joins the hub at the end of the feed.
+async fn read_on(hub: Hub, seat: Arc<Seat>) -> Result<()> {
+    let _reader = hub.reader().await?;
+    let mut conn = hub.app().db.read().await?;
+    let viewer = hub.viewer(&mut conn, &seat).await?;
+    let (_, seen) = seat.positions();
+    let found = events::read_after(&mut conn, seen, &viewer, &seat.kinds, EVENTS).await?;
+    // Afterwards, so that what is swept meanwhile is not missed silently.
+    listing::require_readable(&mut conn, seen).await?;
+    drop(conn);
+    let is_end = found.is_end;
+    seat.take(found, Instant::now());
+    seat.found(hub.app().clock.now());
+    if is_end {
+        hub.join(&seat);
+    }
+    Ok(())
 }
 
 fn ended(reason: Reason) -> Error {

@@ -38,6 +38,8 @@ mod sign_in;
 mod snapshot;
 mod staff;
 
+use std::collections::HashSet;
+
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 
@@ -54,7 +56,7 @@ use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Reason, Result};
-use crate::kernel::kinds::{AccountId, Role};
+use crate::kernel::kinds::{AccountId, Role, Scope, Time};
 
 /// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
 /// registration and the command line. The sessions that the account has end: its owner signs in anew,
@@ -115,6 +117,22 @@ pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Conta
 /// Those of these accounts that are people who may sign in.
 pub async fn active_people(conn: &mut Conn, accounts: Vec<AccountId>) -> Result<Vec<AccountId>> {
     Ok(rows::ActivePeople { accounts: List(accounts) }.get_results(conn).await?)
+}
+
+/// Which of these service accounts have a key at this time that works and has this scope.
+pub async fn programs_with(
+    conn: &mut Conn,
+    accounts: Vec<AccountId>,
+    scope: Scope,
+    now: Time,
+) -> Result<HashSet<AccountId>> {
+    if accounts.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let accounts = List(accounts);
+    let found: Vec<AccountId> =
+        programs::api_keys::ProgramsWith { accounts, scope, now }.get_results(conn).await?;
+    Ok(found.into_iter().collect())
 }
 
 impl From<rows::AccountRow> for Contact {

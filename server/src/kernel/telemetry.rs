@@ -78,6 +78,7 @@ fn describe() {
     describe_counter!("clinicd_db_timeouts_total", "Times that no connection came in time.");
     describe_counter!("clinicd_db_wait_milliseconds_total", "Time waited for connections.");
     describe_counter!("clinicd_deliveries_total", "Attempts at messages, by channel and outcome.");
+    describe_counter!("clinicd_webhook_attempts_total", "POSTs to partners, by outcome.");
     describe_counter!("clinicd_jobs_total", "Attempts at jobs, by kind and outcome.");
     describe_histogram!("clinicd_job_seconds", "Time of one attempt at a job, by kind.");
     describe_gauge!("clinicd_jobs_due", "Jobs that could run now; counted up to 10000.");

@@ -31,6 +31,8 @@ pub struct Household {
     pub api_key: Uuid,
     /// Nobody's in particular.
     pub job: Uuid,
+    /// A webhook endpoint of the service account.
+    pub endpoint: Uuid,
     pub notification: Uuid,
     pub delivery: Uuid,
     pub device: Uuid,
@@ -56,6 +58,7 @@ impl Household {
             service: id(),
             api_key: id(),
             job: id(),
+            endpoint: id(),
             notification: id(),
             delivery: id(),
             device: id(),
@@ -66,6 +69,7 @@ impl Household {
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
         let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
+        let Self { endpoint, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -113,8 +117,16 @@ impl Household {
                 now()); \
              INSERT INTO api_keys (id, account_id, display_name, secret_hash, scopes, expires_at, \
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
-                decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
+                decode(repeat('00', 32), 'hex'), '{{feed.read,webhooks}}', now() + interval '1 day', \
                 '{service}', now()); \
+             INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
+                kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
+                VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
+                '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
+             INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
+                resource_kind, resource_id, event_time, state, created_at, ended_at) \
+                VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
+                'account', '{owner}', now(), 'delivered', now(), now()); \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
                 VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); {}",
             account(doctor),
@@ -153,7 +165,7 @@ pub enum Who {
     Applicant,
     /// A doctor who has given no second factor.
     WithoutFactor,
-    /// A program whose API key has the scope of the feed.
+    /// A program whose API key has every scope.
     Program,
 }
 

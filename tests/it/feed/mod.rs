@@ -6,6 +6,8 @@ mod snapshots;
 mod tokens;
 pub(crate) mod web;
 
+use std::time::Duration;
+
 use clinicd_sdk::Client;
 use clinicd_sdk::proto::feed::v1::{Event, WatchRequest, WatchResponse};
 use clinicd_tests::World;
@@ -19,6 +21,7 @@ async fn open(client: &Client) -> Feed {
 }
 
 async fn open_with(client: &Client, request: WatchRequest) -> Feed {
+    let client = client.with_deadline(Duration::from_mins(2));
     let mut feed = client.stream(request).await.unwrap();
     assert!(feed.message().await.unwrap().unwrap().event.is_none());
     feed
@@ -27,7 +30,7 @@ async fn open_with(client: &Client, request: WatchRequest) -> Feed {
 /// The next event.
 async fn next(feed: &mut Feed) -> Event {
     loop {
-        let message = tokio::time::timeout(std::time::Duration::from_secs(20), feed.message());
+        let message = tokio::time::timeout(Duration::from_secs(20), feed.message());
         if let Some(event) = message.await.unwrap().unwrap().unwrap().event {
             return event;
         }

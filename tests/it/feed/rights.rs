@@ -61,7 +61,7 @@ async fn a_role_that_was_taken_shows_nothing_more() {
     world.finish().await;
 }
 
-/// Seen to fail when the owner of a patient is looked up by what was true a second ago.
+/// The owner is that of the moment when the event is read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_who_moves_takes_the_flow_along() {
     let world = World::start().await;
@@ -71,10 +71,8 @@ async fn a_patient_who_moves_takes_the_flow_along() {
         let moved =
             format!("UPDATE patients SET account_id = '{}' WHERE id = '{}';", owner.id, asha.id);
         world.batch(&(moved + &about_patient(&asha.id, at))).await;
-    }
-    for (first, feed) in feeds.iter_mut().enumerate() {
-        assert_eq!(number(&next(feed).await), first);
-        assert_eq!(number(&next(feed).await), first + 2);
+        // Had one seen an event of the other, it would be the next here.
+        assert_eq!(number(&next(&mut feeds[at % 2]).await), at);
     }
     world.finish().await;
 }

@@ -82,56 +82,58 @@ async fn who_falls_behind_reads_on_without_loss() {
     world.finish().await;
 }
 
+/// Seen to fail while the stream itself read from the database: those who had stopped reading in the
+/// middle of that kept all connections that streams may use, and were never given up.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_stalls_is_given_up_and_nobody_else() {
+async fn readers_that_stall_are_given_up_and_nobody_else() {
+    const STALLED: usize = 6;
     let world = World::start().await;
     let asha = world.patient().await;
     let channel = narrow(&world).await;
-    let mut stalled = open(&channel, &asha, "").await;
     let mut lively = open(&channel, &asha, "").await;
-    let (mut at, mut stalled_at) = (1, 1);
-    emit(&world, &asha.id, 1, 1_000).await;
+    let mut stalled = Vec::new();
+    for _ in 0..STALLED {
+        stalled.push(open(&channel, &asha, "").await);
+    }
+    let mut at = 1;
+    emit(&world, &asha.id, 1, 1).await;
+    let begin = read(&mut lively, &mut at, 1).await.unwrap();
+    emit(&world, &asha.id, 2, 1_000).await;
     read(&mut lively, &mut at, 1_000).await.unwrap();
+    let mut late = open(&channel, &asha, &begin).await;
+    read(&mut late, &mut 2, 1_000).await.unwrap();
     world.advance(SignedDuration::from_secs(61));
     tokio::time::sleep(Duration::from_millis(400)).await;
     emit(&world, &asha.id, 1_001, 1_010).await;
     read(&mut lively, &mut at, 1_010).await.unwrap();
+    read(&mut late, &mut 1_001, 1_010).await.unwrap();
 
-    // What was on its way arrives, and then the reason.
-    let (token, status) = read(&mut stalled, &mut stalled_at, 1_010).await.unwrap_err();
-    refused(Err::<(), _>(Error::from(status)), Code::Aborted, "FEED_READER_STALLED");
-    assert!((100..900).contains(&stalled_at), "{stalled_at}");
-    let mut again = open(&channel, &asha, &token).await;
-    read(&mut again, &mut stalled_at, 1_010).await.unwrap();
+    for mut feed in stalled {
+        // What was on its way arrives, and then the reason.
+        let mut at = 1;
+        let (token, status) = read(&mut feed, &mut at, 1_010).await.unwrap_err();
+        refused(Err::<(), _>(Error::from(status)), Code::Aborted, "FEED_READER_STALLED");
+        assert!((100..900).contains(&at), "{at}");
+        let mut again = open(&channel, &asha, &token).await;
+        read(&mut again, &mut at, 1_010).await.unwrap();
+    }
     emit(&world, &asha.id, 1_011, 1_011).await;
     read(&mut lively, &mut at, 1_011).await.unwrap();
-    read(&mut again, &mut stalled_at, 1_011).await.unwrap();
     world.finish().await;
 }
 
+/// Seen to fail while the deadline of a call went along to the server: a checkpoint came with each
+/// stream that was opened anew.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sdk_goes_on_where_it_was_given_up() {
-    // More than the SDK's connection takes unasked.
-    const EVENTS: usize = 20_000;
+async fn a_watched_feed_outlives_the_deadline_of_calls() {
     let world = World::start().await;
     let asha = world.patient().await;
-    let mut feed = asha.client.watch(WatchRequest::default());
-    feed.try_next().await.unwrap();
-    emit(&world, &asha.id, 1, EVENTS).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    world.advance(SignedDuration::from_secs(61));
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    let mut checkpoints = 0;
-    for expected in 1..=EVENTS {
-        let event = loop {
-            let message = tokio::time::timeout(Duration::from_secs(20), feed.try_next());
-            match message.await.unwrap().unwrap().unwrap().event {
-                Some(event) => break event,
-                None => checkpoints += 1,
-            }
-        };
-        assert_eq!(number(&event), expected);
-    }
-    assert!(checkpoints > 0, "it was never given up");
+    let hasty = asha.client.with_deadline(Duration::from_millis(500));
+    let mut feed = hasty.watch(WatchRequest::default());
+    assert!(feed.try_next().await.unwrap().unwrap().event.is_none());
+    let more = tokio::time::timeout(Duration::from_secs(2), feed.try_next()).await;
+    assert!(more.is_err(), "{more:?}");
+    emit(&world, &asha.id, 1, 1).await;
+    assert_eq!(number(&feed.try_next().await.unwrap().unwrap().event.unwrap()), 1);
     world.finish().await;
 }

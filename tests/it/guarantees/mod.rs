@@ -120,8 +120,8 @@ async fn slot_now(world: &World, doctor: &Person) -> Timestamp {
 }
 
 /// Tables that change by themselves, or with every attempt: seals, ticks, counted attempts, messages
-/// that jobs write, and what only the sweep needs.
-const RESTLESS: [&str; 8] = [
+/// that jobs write, what is sent to partners, and what only the sweep needs.
+const RESTLESS: [&str; 10] = [
     "__diesel_schema_migrations",
     "audit_chain",
     "deliveries",
@@ -130,6 +130,8 @@ const RESTLESS: [&str; 8] = [
     "notifications",
     "sign_in_failures",
     "unclaimed_objects",
+    "webhook_deliveries",
+    "webhook_endpoints",
 ];
 
 /// Everything in the database: by table the number of its rows, and a hash over them. Jobs come

@@ -2,7 +2,7 @@
 
 mod deadlines;
 mod drain;
-mod health;
+pub(crate) mod health;
 mod limits;
 mod listener;
 mod overload;

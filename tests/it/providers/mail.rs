@@ -84,6 +84,7 @@ async fn nothing_that_people_write_becomes_a_header_a_recipient_or_another_mail(
             subject: attack.to_owned(),
             text: attack.to_owned(),
             html: Some(attack.to_owned()),
+            unsubscribe: Some(attack.to_owned()),
             ..message(&to)
         };
         send(&settings, &mail).await.unwrap();

@@ -70,6 +70,11 @@ const OPEN_TO_THE_CALLER: &[&str] = &[
     "CreateApiKey.service_account_id",
     "ListApiKeys.service_account_id",
     "RevokeApiKey.api_key_id",
+    "UpdateEndpoint.endpoint_id",
+    "DeleteEndpoint.endpoint_id",
+    "RotateSecret.endpoint_id",
+    "ListDeliveries.endpoint_id",
+    "ReplayFrom.endpoint_id",
 ];
 
 /// What one doctor and one patient have that nobody else may know of.

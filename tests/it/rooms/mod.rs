@@ -8,6 +8,7 @@ mod notifications;
 mod onboarding;
 mod operations;
 mod profiles;
+mod webhooks;
 
 use std::time::Duration;
 

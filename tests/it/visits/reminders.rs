@@ -19,8 +19,6 @@ async fn reminders(world: &World, person: &Person) -> Vec<Mail> {
     mails[mails.len() - sent..].to_vec()
 }
 
-/// Seen to fail with a key of its own for each reminder (told twice), and without the moment of the
-/// booking (a reminder at once).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_is_reminded_a_day_and_an_hour_before() {
     let world = World::start().await;
@@ -56,7 +54,6 @@ async fn a_patient_is_reminded_a_day_and_an_hour_before() {
     world.finish().await;
 }
 
-/// Seen to fail without the look at the state, in `Remind` and (for what waits) in `TellCancelled`.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_is_reminded_of_a_cancelled_visit() {
     let world = World::start().await;

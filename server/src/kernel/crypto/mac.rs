@@ -61,11 +61,13 @@ pub enum Purpose {
     LastMessage,
     /// Links that switch off a class of messages.
     Unsubscribe,
+    /// Secrets with which webhooks are signed; a sealing key.
+    WebhookSecret,
 }
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
@@ -84,6 +86,7 @@ impl Purpose {
         Self::RecoveryCode,
         Self::LastMessage,
         Self::Unsubscribe,
+        Self::WebhookSecret,
     ];
 
     /// Input of the derivation. Never change one: values in the database depend on it.
@@ -107,6 +110,7 @@ impl Purpose {
             Self::RecoveryCode => "recovery-code",
             Self::LastMessage => "last-message",
             Self::Unsubscribe => "unsubscribe",
+            Self::WebhookSecret => "webhook-secret",
         }
     }
 

@@ -89,6 +89,12 @@ impl NewJob {
         }
     }
 
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// Runs it no earlier than this.
     #[must_use]
     pub fn at(mut self, run_at: Time) -> Self {

@@ -57,7 +57,6 @@ fn is(state: &str, attempts: i32, reason: &str, code: i32) -> [String; 4] {
     [state.to_owned(), attempts.to_string(), reason.to_owned(), code.to_string()]
 }
 
-/// Seen to fail with `MAX_ATTEMPTS` at 8, and with the job's own id as the provider's key.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_seven_attempts_a_message_is_given_up() {
     let (world, double) = world().await;
@@ -78,7 +77,6 @@ async fn after_seven_attempts_a_message_is_given_up() {
     world.finish().await;
 }
 
-/// Seen to fail with every error taken for a temporary one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_provider_refuses_is_not_repeated() {
     let (world, double) = world().await;
@@ -109,8 +107,7 @@ async fn a_provider_is_left_alone_for_as_long_as_it_wants() {
     world.finish().await;
 }
 
-/// As if the process had died after the provider's answer, before the note of it. Seen to fail with a
-/// key of its own for each attempt.
+/// As if the process had died after the provider's answer, before the note of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_sent_and_not_noted_is_sent_again_with_its_key() {
     let (world, double) = world().await;
@@ -131,7 +128,6 @@ async fn what_was_sent_and_not_noted_is_sent_again_with_its_key() {
     world.finish().await;
 }
 
-/// Seen to fail without the question whether the challenge still lives.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_that_came_too_late_is_not_sent() {
     let (world, double) = world().await;

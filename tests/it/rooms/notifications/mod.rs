@@ -8,6 +8,8 @@ mod inbox;
 mod outbox;
 mod preferences;
 mod sandbox;
+mod table;
+mod texts;
 mod unsubscribe;
 
 use clinicd_server::kernel::kinds::AccountId;

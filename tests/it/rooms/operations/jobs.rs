@@ -197,7 +197,8 @@ async fn a_cancelled_job_does_not_run() {
     world.finish().await;
 }
 
-/// Seen to fail without the lock in `LockJob`: the call went over what the worker had written.
+/// Seen to fail without the lock in `LockJob`: the call went on from a state that was gone, and was
+/// answered with `INTERNAL`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_a_worker_takes_at_this_moment_is_not_cancelled() {
     let world = World::start().await;
