@@ -69,7 +69,6 @@ impl Household {
     pub fn sql(&self) -> String {
         let Self { owner, doctor, patient, appointment, note, prescription, .. } = self;
         let Self { file, upload, application, session, sign_in, service, api_key, job, .. } = self;
-        let Self { endpoint, .. } = self;
         let account = |id: &Uuid| {
             format!(
                 "INSERT INTO accounts (id, email, email_key, given_name, family_name, language, \
@@ -119,19 +118,27 @@ impl Household {
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
                 decode(repeat('00', 32), 'hex'), '{{feed.read,webhooks}}', now() + interval '1 day', \
                 '{service}', now()); \
-             INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
+             INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); {} {}",
+            account(doctor),
+            account(patient),
+            self.messages(),
+            self.webhooks(),
+        )
+    }
+
+    /// A webhook of the program.
+    fn webhooks(&self) -> String {
+        let Self { owner, service, endpoint, .. } = self;
+        format!(
+            "INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
                 kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
                 VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
                 '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
              INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
                 resource_kind, resource_id, event_time, state, created_at, ended_at) \
                 VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
-                'account', '{owner}', now(), 'delivered', now(), now()); \
-             INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
-                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); {}",
-            account(doctor),
-            account(patient),
-            self.messages(),
+                'account', '{owner}', now(), 'delivered', now(), now());"
         )
     }
 
