@@ -56,8 +56,7 @@ async fn read(
     Ok(token)
 }
 
-/// Seen to fail when a full queue loses its newest event instead of falling behind, and when the
-/// stream goes on at the hub's place instead of its own.
+/// Seen to fail when a full queue loses its newest event instead of falling behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_falls_behind_reads_on_without_loss() {
     let world = World::start().await;

@@ -106,8 +106,6 @@ fn trailers(lines: &str) -> HeaderMap {
     pairs.map(header).collect()
 }
 
-/// Seen to fail when a checkpoint takes the hub's position after it has looked into the queue, and
-/// the hub moves before it pushes: tokens passed events that had not been sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_that_comes_and_goes_misses_nothing() {
     const EVENTS: usize = 400;

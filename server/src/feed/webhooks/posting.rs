@@ -141,14 +141,18 @@ fn reason_of(error: &hyper_util::client::legacy::Error) -> &'static str {
                 Refusal::Timeout => "TIMEOUT",
             };
         }
-        let io = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let io = io.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if io.is_some() || inner.is::<rustls::Error>() {
+        if is_tls(inner) {
             return "TLS";
         }
         cause = inner.source();
     }
     if error.is_connect() { "CONNECT" } else { "BROKEN_OFF" }
+}
+
+/// Whether TLS failed. Its error lies inside of others, which do not name it as their cause.
+fn is_tls(error: &(dyn StdError + 'static)) -> bool {
+    let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>() || inner.is_some_and(|inner| is_tls(inner))
 }
 
 #[cfg(test)]
