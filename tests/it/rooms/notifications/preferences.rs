@@ -29,9 +29,9 @@ fn switch(class: NotificationClass, channel: Channel, enabled: bool) -> Preferen
     PreferenceSwitch { class: class.into(), channel: channel.into(), enabled }
 }
 
-fn hours(start: i32, end: i32) -> Option<QuietHours> {
+fn hours(start: i32, end: i32) -> QuietHours {
     let time = |hours| Some(TimeOfDay { hours, minutes: 30 });
-    Some(QuietHours { start: time(start), end: time(end) })
+    QuietHours { start: time(start), end: time(end) }
 }
 
 fn class(preferences: &Preferences, class: NotificationClass) -> ClassPreference {
@@ -55,10 +55,11 @@ async fn everything_is_open_until_it_is_closed() {
 
     let switches =
         vec![switch(Greeting, Channel::Mail, false), switch(Booking, Channel::Mail, true)];
-    let request = UpdatePreferencesRequest { switches, quiet_hours: hours(22, 6), ..to(&fresh) };
+    let request =
+        UpdatePreferencesRequest { switches, quiet_hours: Some(hours(22, 6)), ..to(&fresh) };
     let changed = update(&asha, request).await.unwrap();
     assert_eq!(class(&changed, Greeting).channels, [i32::from(Channel::Push)]);
-    assert_eq!((changed.quiet_hours, changed.etag.as_str()), (hours(22, 6), "1"));
+    assert_eq!((changed.quiet_hours, changed.etag.as_str()), (Some(hours(22, 6)), "1"));
     assert!(changed.update_time.is_some());
     assert_eq!(preferences(&asha).await, changed);
     assert_eq!(preferences(&ravi).await, fresh, "nobody else's");
@@ -96,7 +97,7 @@ async fn what_cannot_be_chosen_is_named() {
             switch(Greeting, Channel::Mail, false),
             switch(Account, Channel::Mail, false),
         ],
-        quiet_hours: hours(7, 7),
+        quiet_hours: Some(hours(7, 7)),
         clear_quiet_hours: true,
         ..to(&fresh)
     };
@@ -120,7 +121,8 @@ async fn a_stale_etag_changes_nothing() {
     let asha = world.patient().await;
     for round in 0..2 {
         let seen = preferences(&asha).await;
-        let change = |hour| UpdatePreferencesRequest { quiet_hours: hours(hour, 12), ..to(&seen) };
+        let change =
+            |hour| UpdatePreferencesRequest { quiet_hours: Some(hours(hour, 12)), ..to(&seen) };
         let changes = (round * 6..round * 6 + 6).map(|hour| update(&asha, change(hour)));
         let (good, bad): (Vec<_>, Vec<_>) =
             join_all(changes).await.into_iter().partition(Result::is_ok);
