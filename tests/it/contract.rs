@@ -6,7 +6,8 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDe
 const REPEATABLE: [&str; 1] = ["UploadChunk"];
 /// Lists that are bounded in another way: by a resume token and a maximum, by days, by a maximum
 /// alone, by what the program holds.
-const BOUNDED: [&str; 4] = ["ListEvents", "ListSlots", "ListOutbox", "ListTemplates"];
+const BOUNDED: [&str; 5] =
+    ["ListEvents", "ListSlots", "ListOutbox", "ListTemplates", "ListSchedules"];
 /// `google.protobuf.MethodOptions.IdempotencyLevel`.
 const NO_SIDE_EFFECTS: i32 = 1;
 const IDEMPOTENT: i32 = 2;

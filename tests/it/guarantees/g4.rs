@@ -3,6 +3,7 @@
 mod administration;
 mod changes;
 mod contacts;
+mod messages;
 mod own_account;
 mod programs;
 mod webhooks;
@@ -208,6 +209,7 @@ async fn every_change_happens_once_however_often_it_is_asked_for() {
     own_account::all(&mut trial).await;
     contacts::by_phone(&mut trial).await;
     contacts::by_mail(&mut trial).await;
+    messages::all(&mut trial).await;
     changes::files(&mut trial).await;
     let doctor = changes::onboarding(&mut trial).await;
     changes::profiles(&mut trial, &doctor).await;

@@ -142,7 +142,10 @@ async fn contents(world: &World) -> BTreeMap<String, (i64, String)> {
         world.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1").await;
     let asked = "kind NOT LIKE 'kernel.%' AND kind NOT LIKE '%.sweep%' \
         AND kind NOT IN ('appointments.remind', 'notifications.deliver', 'notifications.greetings')";
-    let mut parts = vec![format!("SELECT 'jobs', count(*), '' FROM jobs WHERE {asked}")];
+    let mut parts = vec![
+        format!("SELECT 'jobs', count(*), '' FROM jobs WHERE {asked}"),
+        "SELECT 'cancelled jobs', count(*), '' FROM jobs WHERE state = 'cancelled'".to_owned(),
+    ];
     for table in tables.iter().flatten().filter(|table| !RESTLESS.contains(&table.as_str())) {
         parts.push(format!(
             "SELECT '{table}', count(*), md5(string_agg(t::text, ' ' ORDER BY t::text)) \
