@@ -101,12 +101,6 @@ async fn measure(clinic: &Clinic<'_>, options: &Options) -> Result<()> {
     let opened = begun.elapsed();
     tokio::time::sleep(SETTLE).await;
     let idle = meter.memory().ok_or("no memory")?;
-    let cpu = meter.cpu();
-    tokio::time::sleep(IDLE).await;
-    let after = meter.cpu();
-    let share = |used: Option<f64>, then: Option<f64>| {
-        (then.unwrap_or_default() - used.unwrap_or_default()) / 1e4 / IDLE.as_secs_f64()
-    };
     println!(
         "{} streams of {} people on {} connections, opened in {:.1} s",
         options.streams,
@@ -115,11 +109,7 @@ async fn measure(clinic: &Clinic<'_>, options: &Options) -> Result<()> {
         opened.as_secs_f64()
     );
     print_memory(before, idle, options.streams)?;
-    println!(
-        "idle: {:.1} % of a core by the server, {:.1} % by PostgreSQL",
-        share(cpu.server, after.server),
-        share(cpu.postgres, after.postgres)
-    );
+    print_idle(&meter).await;
 
     let mut stalled = Vec::new();
     for _ in 0..options.stalled {
@@ -148,6 +138,21 @@ async fn measure(clinic: &Clinic<'_>, options: &Options) -> Result<()> {
     println!("other streams that ended: {ended}");
     tasks.abort_all();
     Ok(())
+}
+
+/// What the open streams cost while nothing happens.
+async fn print_idle(meter: &Meter) {
+    let cpu = meter.cpu();
+    tokio::time::sleep(IDLE).await;
+    let after = meter.cpu();
+    let share = |used: Option<f64>, then: Option<f64>| {
+        (then.unwrap_or_default() - used.unwrap_or_default()) / 1e4 / IDLE.as_secs_f64()
+    };
+    println!(
+        "idle: {:.1} % of a core by the server, {:.1} % by PostgreSQL",
+        share(cpu.server, after.server),
+        share(cpu.postgres, after.postgres)
+    );
 }
 
 async fn sign_in(lines: &[Client], count: usize) -> Result<Vec<Watcher>> {
