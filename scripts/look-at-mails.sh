@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 folder=${1:?name a folder to write into}
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
-cargo run --quiet --package clinicd-server --example mail_previews -- "$folder"
+cargo run --quiet --example mail_previews -- "$folder"
 
 browser=$(command -v chromium || command -v chromium-browser || command -v google-chrome)
 profile=$(mktemp -d)

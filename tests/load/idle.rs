@@ -134,8 +134,7 @@ async fn measure(clinic: &Clinic<'_>, options: &Options) -> Result<()> {
     let busy = meter.memory().ok_or("no memory")?;
     println!("afterwards: RSS {:.1} MiB, at most {:.1} MiB", busy.resident, busy.peak);
     println!("stalled readers: {}", read_stalled(stalled).await);
-    let ended = std::iter::from_fn(|| tasks.try_join_next()).count();
-    println!("other streams that ended: {ended}");
+    println!("other streams that ended: {}", std::iter::from_fn(|| tasks.try_join_next()).count());
     tasks.abort_all();
     Ok(())
 }
