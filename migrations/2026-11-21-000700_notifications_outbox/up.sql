@@ -33,8 +33,8 @@ CREATE INDEX notifications_about ON notifications (resource_id, kind)
 CREATE INDEX notifications_age ON notifications (created_at);
 
 -- The outbox: one row per message and channel (push: per device). Its id is the
--- key that the provider gets. A job of its own sends it; attempts are counted
--- before they are made.
+-- key that the provider gets. job_id is the one job that may send it, so that two
+-- jobs never do; attempts are counted before they are made.
 CREATE TABLE deliveries (
     id uuid PRIMARY KEY,
     notification_id uuid NOT NULL REFERENCES notifications ON DELETE CASCADE,
@@ -42,6 +42,7 @@ CREATE TABLE deliveries (
     kind text NOT NULL,
     channel text NOT NULL CHECK (channel IN ('mail', 'sms', 'push')),
     device_id uuid,
+    job_id uuid NOT NULL,
     state text NOT NULL CHECK (state IN ('pending', 'sent', 'failed', 'skipped')),
     attempts integer NOT NULL DEFAULT 0,
     reason text NOT NULL DEFAULT '',

@@ -176,6 +176,7 @@ diesel::table! {
         kind -> Text,
         channel -> Text,
         device_id -> Nullable<Uuid>,
+        job_id -> Uuid,
         state -> Text,
         attempts -> Int4,
         reason -> Text,

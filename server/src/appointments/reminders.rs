@@ -56,6 +56,9 @@ impl Lead {
     }
 }
 
+/// A reminder may come this much before its time, in seconds.
+const EARLY_SECONDS: i64 = 60;
+
 /// Plans the reminders of a visit.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PlanReminders {
@@ -113,8 +116,8 @@ impl Remind {
         format!("reminder/{appointment}/{start_micros}/{}", lead.as_str())
     }
 
-    /// Whether the visit is still as it was, and the reminder of use.
-    fn is_due(&self, row: &Appointment, now: Time) -> bool {
+    /// Whether the visit is still as it was, and the reminder of use: now, or later.
+    fn is_of_use(&self, row: &Appointment, now: Time) -> bool {
         row.state == AppointmentState::Booked
             && row.starts_at.unix_micros() == self.start_micros
             && now < self.lead.until(row.starts_at)
@@ -126,7 +129,17 @@ impl Job for Remind {
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
         let Some(known) = Known::load(&app, self.appointment).await? else { return Ok(()) };
-        if !self.is_due(&known.row, app.clock.now()) {
+        let now = app.clock.now();
+        if !self.is_of_use(&known.row, now) {
+            return Ok(());
+        }
+        let due = self.lead.before(known.row.starts_at);
+        if now.plus_seconds(EARLY_SECONDS) < due {
+            // A clock went back, or somebody let it run: another job comes in time.
+            let (next, job) = (app.ids.next(), &NewJob::now(&self).at(due));
+            app.db
+                .transaction(async |conn| jobs::enqueue(conn, next, now, job.clone()).await)
+                .await?;
             return Ok(());
         }
         let mut notice = known.notice(&app, NoticeKind::AppointmentReminder)?;

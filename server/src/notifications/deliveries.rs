@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::events::{Event, ResourceKind};
+use crate::kernel::jobs::admin::{self, JobState};
 use crate::kernel::jobs::{self, NewJob};
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
 use crate::kernel::page::PageRequest;
@@ -23,14 +24,17 @@ use crate::statement;
 
 statement! {
     /// One delivery. Locked.
-    LockDelivery { id: Uuid } -> (sql_types::Text, sql_types::Text),
-    "SELECT state, channel FROM deliveries WHERE id = $1 FOR UPDATE";
+    LockDelivery { id: Uuid }
+        -> (sql_types::Text, sql_types::Text, sql_types::Uuid, sql_types::Bool),
+    "SELECT d.state, d.channel, d.job_id, n.urgent \
+     FROM deliveries d JOIN notifications n ON n.id = d.notification_id \
+     WHERE d.id = $1 FOR UPDATE OF d";
 
-    /// A delivery that was given up waits again, as if it were new.
-    ReviveDelivery { id: Uuid, send_at: Time } -> DeliverySql,
+    /// A delivery that was given up waits again, as if it were new, for this job.
+    ReviveDelivery { id: Uuid, send_at: Time, job: Uuid } -> DeliverySql,
     concat!(
         "UPDATE deliveries SET state = 'pending', attempts = 0, reason = '', provider_code = 0, \
-            ended_at = NULL, send_at = $2 \
+            ended_at = NULL, send_at = $2, job_id = $3 \
          WHERE id = $1 RETURNING ",
         delivery_columns!()
     );
@@ -73,7 +77,8 @@ pub(super) async fn list(
 }
 
 /// `RetryDelivery`: what was given up waits again, for its slot and not for quiet hours that may
-/// have begun: those the job looks at when it runs.
+/// have begun: those the job looks at when it runs. So does what waits for a job that will not run:
+/// one that was cancelled or given up itself.
 pub(super) async fn retry(
     app: &App,
     caller: &Caller,
@@ -81,22 +86,32 @@ pub(super) async fn retry(
 ) -> Result<pb::RetryDeliveryResponse> {
     let id = uuid_from_wire("delivery_id", &request.delivery_id)?;
     app.once(caller, &request.request_id, &request, async |conn| {
-        let found: Option<(DeliveryState, Channel)> =
+        let found: Option<(DeliveryState, Channel, Uuid, bool)> =
             LockDelivery { id }.get_result(conn).await.optional()?;
-        let (state, channel) = found.ok_or_else(|| Error::not_found("delivery"))?;
-        if state != DeliveryState::Failed {
+        let (state, channel, job, urgent) = found.ok_or_else(|| Error::not_found("delivery"))?;
+        let is_over = match state {
+            DeliveryState::Failed => true,
+            DeliveryState::Pending => !is_alive(admin::lock(conn, job).await?),
+            DeliveryState::Sent | DeliveryState::Skipped => false,
+        };
+        if !is_over {
             return Err(Error::of(Reason::WrongState).with("state", state.as_str()));
         }
-        let slots = pacing::slots(app, conn, channel, 1).await?;
-        let now = app.clock.now();
+        let (now, job) = (app.clock.now(), app.ids.next());
+        let slots = if urgent { vec![] } else { pacing::slots(app, conn, channel, 1).await? };
         let send_at = slots.as_slice().first().copied().unwrap_or(now);
-        let row: DeliveryRow = ReviveDelivery { id, send_at }.get_result(conn).await?;
+        let row: DeliveryRow = ReviveDelivery { id, send_at, job }.get_result(conn).await?;
         app.events.emit(conn, retried(row.notification)).await?;
-        let job = NewJob::now(&Deliver { delivery: id, paced: true }).at(send_at);
-        jobs::enqueue(conn, app.ids.next(), now, job).await?;
+        let deliver = NewJob::now(&Deliver { delivery: id, paced: true }).at(send_at);
+        jobs::enqueue(conn, job, now, deliver).await?;
         Ok(pb::RetryDeliveryResponse { delivery: Some(row.into()) })
     })
     .await
+}
+
+/// Whether a job in this state (none: it is forgotten) still runs by itself.
+fn is_alive(job: Option<JobState>) -> bool {
+    matches!(job, Some(JobState::Ready | JobState::Running))
 }
 
 /// For those who run the platform alone: to the recipient nothing has happened.

@@ -3,7 +3,13 @@
 //! An attempt is counted before it is made. A process that dies between the provider's answer and
 //! the note of it makes another attempt, with the key that the provider knows. What fails for the
 //! moment is put off by a job of its own, so that the attempts of a delivery are its own and not those
-//! of a job.
+//! of a job. The delivery names the one job that may send it: one that comes late, or runs again,
+//! finds another's name and does nothing.
+//!
+//! Where a provider hangs, few wait for it and the rest is put off, so that other jobs run.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
 
 use diesel_async::RunQueryDsl;
 use metrics::counter;
@@ -13,8 +19,8 @@ use uuid::Uuid;
 use super::composing::{self, Composed, Message};
 use super::notifying::quiet_until;
 use super::pacing;
-use super::plan::plan;
-use super::rows::{self, Attempt, DeliveryState, EndDelivery, ForgetContact, ForgetDevice, PutOff};
+use super::plan::{Channel, plan};
+use super::rows::{self, Attempt, DeliveryState, EndDelivery, ForgetDevice, PutOff};
 use super::rules::{self, MAX_ATTEMPTS};
 use crate::app::App;
 use crate::kernel::db::Conn;
@@ -23,6 +29,14 @@ use crate::kernel::jobs::{self, Job, JobError, NewJob};
 use crate::kernel::kinds::Time;
 use crate::kernel::locale::NoticeKind;
 use crate::kernel::ports::PortError;
+use crate::kernel::ports::lanes::Lane;
+
+/// How long the end of an attempt is tried to be noted: as long as the end of a job.
+const NOTE: Duration = Duration::from_secs(12);
+/// Pause between two tries.
+const AGAIN: Duration = Duration::from_millis(200);
+/// Shortest time for which a delivery is put off whose provider hangs, in seconds.
+const STUCK_SECONDS: i64 = 5;
 
 /// Sends a delivery.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,9 +77,8 @@ impl Outcome {
 impl Job for Deliver {
     const KIND: &'static str = "notifications.deliver";
 
-    async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
-        let now = app.clock.now();
-        let begun = rows::begin_attempt(&mut *app.db.read().await?, self.delivery, now).await?;
+    async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
+        let begun = rows::begin_attempt(&mut *app.db.read().await?, self.delivery, id).await?;
         let Some(attempt) = begun else { return Ok(()) };
         let outcome = self.attempt(&app, &attempt).await?;
         self.record(&app, &attempt, outcome).await?;
@@ -75,16 +88,28 @@ impl Job for Deliver {
 
 impl Deliver {
     async fn attempt(&self, app: &App, attempt: &Attempt) -> Result<Outcome> {
+        let (now, paced) = (app.clock.now(), self.paced);
+        if now < attempt.send_at {
+            return Ok(Outcome::TooEarly { send_at: attempt.send_at, paced });
+        }
         if attempt.attempts > MAX_ATTEMPTS {
             // Its process died in every attempt, or could not even begin to send.
             return Ok(Outcome::failed("NOT_SENT", None));
         }
-        if attempt.until.is_some_and(|until| app.clock.now() >= until) {
+        if attempt.until.is_some_and(|until| now >= until) {
             return Ok(Outcome::skipped("TOO_LATE"));
         }
+        // Held until it is sent, but for what is urgent: that always passes.
+        let turn = if attempt.urgent { None } else { lane(app, attempt.channel).enter().await };
+        if turn.is_none() && !attempt.urgent {
+            // Not all of them at the same moment.
+            let spread = i64::from(self.delivery.as_bytes()[15] % 8);
+            let send_at = now.plus_seconds(STUCK_SECONDS + spread);
+            return Ok(Outcome::TooEarly { send_at, paced });
+        }
         let mut conn = app.db.read().await?;
-        if let Some(too_early) = self.wait(app, &mut conn, attempt).await? {
-            return Ok(too_early);
+        if let Some(outcome) = self.wait(app, &mut conn, attempt).await? {
+            return Ok(outcome);
         }
         let composed = composing::compose(app, &mut conn, self.delivery, attempt).await?;
         drop(conn);
@@ -106,22 +131,23 @@ impl Deliver {
         Ok(judge(&sent, attempt.attempts, version))
     }
 
-    /// Whether it has to wait: for the end of quiet hours (also of such that began while it waited),
-    /// or for its slot.
+    /// Whether it is not wanted any more, or has to wait: for the end of quiet hours (also of such that
+    /// began while it waited), or for its slot.
     async fn wait(&self, app: &App, conn: &mut Conn, attempt: &Attempt) -> Result<Option<Outcome>> {
-        if attempt.urgent {
-            return Ok(None);
-        }
-        let kind = NoticeKind::from_key(&attempt.kind);
-        if let (Some(kind), Some(account)) = (kind, attempt.account)
-            && rules::waits_for_quiet(attempt.channel, attempt.urgent)
+        let waits = rules::waits_for_quiet(attempt.channel, attempt.urgent);
+        let class = NoticeKind::from_key(&attempt.kind).map(|kind| plan(kind).class);
+        if let (Some(class), Some(account)) = (class, attempt.account)
+            && (waits || !class.is_required())
         {
-            let wishes = rows::wishes(conn, account, plan(kind).class).await?;
-            if let Some(send_at) = quiet_until(app, conn, attempt.account, &wishes).await? {
+            let wishes = rows::wishes(conn, account, class).await?;
+            if !class.is_required() && wishes.closed.contains(&attempt.channel) {
+                return Ok(Some(Outcome::skipped("SWITCHED_OFF")));
+            }
+            if waits && let Some(send_at) = quiet_until(app, conn, Some(account), &wishes).await? {
                 return Ok(Some(Outcome::TooEarly { send_at, paced: false }));
             }
         }
-        if self.paced {
+        if self.paced || attempt.urgent {
             return Ok(None);
         }
         let slots = pacing::slots(app, conn, attempt.channel, 1).await?;
@@ -131,27 +157,34 @@ impl Deliver {
 
     /// Writes down how an attempt ended, and the job of the next one.
     async fn record(&self, app: &App, attempt: &Attempt, outcome: Outcome) -> Result<()> {
-        let (id, attempts, now) = (self.delivery, attempt.attempts, app.clock.now());
+        let (id, attempts, job) = (self.delivery, attempt.attempts, attempt.job);
+        let now = app.clock.now();
         measure(id, attempt, &outcome);
         let (left, reason, code, send_at, paced) = match outcome {
             Outcome::Ended { state, reason, code, version } => {
                 let code = number(code);
-                let end = EndDelivery { id, attempts, state, reason, code, version, now };
-                return finish(app, attempt, end).await;
+                let end = EndDelivery { id, attempts, state, reason, code, version, now, job };
+                return insist(|| finish(app, &end)).await;
             }
             Outcome::Again { code, seconds } => {
                 (attempts, BUSY, number(code), now.plus_seconds(seconds), false)
             }
             Outcome::TooEarly { send_at, paced } => (attempts - 1, "", 0, send_at, paced),
         };
-        let put_off = &PutOff { id, attempts, left, reason, code, send_at };
+        let next = app.ids.next();
+        let put_off = PutOff { id, attempts, left, reason, code, send_at, job, next };
+        insist(|| Self { delivery: id, paced }.put_off(app, &put_off)).await
+    }
+
+    /// Puts the delivery off, together with the job that goes on with it.
+    async fn put_off(self, app: &App, put_off: &PutOff) -> Result<()> {
+        let job = &NewJob::now(&self).at(put_off.send_at);
         app.db
             .transaction(async |conn| {
                 if put_off.clone().execute(conn).await? == 0 {
                     return Ok(());
                 }
-                let next = NewJob::now(&Self { delivery: id, paced }).at(send_at);
-                jobs::enqueue(conn, app.ids.next(), now, next).await
+                jobs::enqueue(conn, put_off.next, app.clock.now(), job.clone()).await
             })
             .await
     }
@@ -176,13 +209,37 @@ fn judge(sent: &Result<(), PortError>, attempt: i32, version: String) -> Outcome
     }
 }
 
-async fn finish(app: &App, attempt: &Attempt, end: EndDelivery) -> Result<()> {
-    let mut conn = app.db.read().await?;
-    end.execute(&mut conn).await?;
-    if attempt.sealed.is_some() {
-        ForgetContact { notification: attempt.notification }.execute(&mut conn).await?;
-    }
+async fn finish(app: &App, end: &EndDelivery) -> Result<()> {
+    end.clone().execute(&mut *app.db.read().await?).await?;
     Ok(())
+}
+
+/// Notes how an attempt ended, and tries again while the database is busy: what was sent and is not
+/// noted goes twice.
+async fn insist<F>(note: impl Fn() -> F + Send) -> Result<()>
+where
+    F: Future<Output = Result<()>> + Send,
+{
+    let begun = Instant::now();
+    loop {
+        match note().await {
+            Err(error) if begun.elapsed() < NOTE => {
+                tracing::warn!(error = %error, "end of a delivery not noted yet");
+                tokio::time::sleep(AGAIN).await;
+            }
+            noted => return noted,
+        }
+    }
+}
+
+/// The way out of this channel.
+fn lane(app: &App, channel: Channel) -> &Lane {
+    let lanes = &app.ports.lanes;
+    match channel {
+        Channel::Mail => &lanes.mail,
+        Channel::Sms => &lanes.sms,
+        Channel::Push => &lanes.push,
+    }
 }
 
 /// Tells operators of an attempt.

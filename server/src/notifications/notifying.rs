@@ -2,7 +2,6 @@
 //! shows it in the inbox, in one transaction.
 
 use diesel_async::RunQueryDsl;
-use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::delivering::Deliver;
@@ -13,7 +12,7 @@ use super::{Notice, To, pacing, recipients};
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
-use crate::kernel::error::{Error, Result};
+use crate::kernel::error::Result;
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{self, JobError, NewJob};
 use crate::kernel::kinds::{AccountId, Time};
@@ -65,7 +64,7 @@ async fn write(app: &App, conn: &mut Conn, key: Uuid, notice: &Notice) -> Result
         app.events.emit(conn, created(id, account)).await?;
     }
     let urgent = plan.urgent || notice.urgent;
-    let quiet = quiet_until(app, conn, account, &wishes).await?;
+    let quiet = if urgent { None } else { quiet_until(app, conn, account, &wishes).await? };
     // Last, for the sake of others that wait for a slot.
     deliver(app, conn, id, notice, &Times { ways, urgent, quiet }).await
 }
@@ -90,8 +89,7 @@ pub(super) async fn quiet_until(
 ) -> Result<Option<Time>> {
     let (Some(account), Some(quiet)) = (account, wishes.quiet) else { return Ok(None) };
     let zone = profiles::time_zone(conn, account).await?;
-    let zone = TimeZone::get(&zone).map_err(Error::internal)?;
-    Ok(rules::quiet_until(app.clock.now(), &zone, quiet))
+    Ok(rules::quiet_until(app.clock.now(), &rules::zone(&zone), quiet))
 }
 
 fn insert(app: &App, key: Uuid, notice: &Notice, plan: &Plan) -> InsertNotification {
@@ -137,7 +135,7 @@ struct Times {
 }
 
 /// Writes the deliveries of a message and their jobs. What quiet hours hold back takes its slot when
-/// they end.
+/// they end. What is urgent takes none: it would wait for the others that take one.
 async fn deliver(
     app: &App,
     conn: &mut Conn,
@@ -155,6 +153,7 @@ async fn deliver(
         channels: List(Vec::new()),
         devices: List(Vec::new()),
         send_at: List(Vec::new()),
+        jobs: List(Vec::new()),
     };
     let mut jobs = Vec::new();
     for channel in Channel::ALL {
@@ -162,12 +161,14 @@ async fn deliver(
         let held = times.quiet.filter(|_| rules::waits_for_quiet(channel, times.urgent));
         let slots = match held {
             Some(end) => vec![end; ways.len()],
+            None if times.urgent => vec![now; ways.len()],
             None => pacing::slots(app, conn, channel, ways.len()).await?,
         };
-        for (way, slot) in ways.into_iter().zip(slots) {
-            let (delivery, send_at) = (app.ids.next(), if times.urgent { now } else { slot });
-            let job = Deliver { delivery, paced: held.is_none() };
-            jobs.push((app.ids.next(), NewJob::now(&job).at(send_at)));
+        for (way, send_at) in ways.into_iter().zip(slots) {
+            let (delivery, job) = (app.ids.next(), app.ids.next());
+            let deliver = Deliver { delivery, paced: held.is_none() };
+            jobs.push((job, NewJob::now(&deliver).at(send_at)));
+            rows.jobs.0.push(job);
             rows.ids.0.push(delivery);
             rows.channels.0.push(channel);
             rows.devices.0.push(way.device);

@@ -60,49 +60,58 @@ statement! {
     InsertDeliveries {
         notification: Uuid, account: Option<AccountId>, kind: &'static str, now: Time,
         ids: List<Uuid>, channels: List<Channel>, devices: List<Option<Uuid>>, send_at: List<Time>,
+        jobs: List<Uuid>,
     },
-    "INSERT INTO deliveries (id, notification_id, account_id, kind, channel, device_id, state, \
-        send_at, created_at) \
-     SELECT d.id, $1, $2, $3, d.channel, d.device_id, 'pending', d.send_at, $4 \
-     FROM unnest($5, $6, $7, $8) AS d (id, channel, device_id, send_at)";
+    "INSERT INTO deliveries (id, notification_id, account_id, kind, channel, device_id, job_id, \
+        state, send_at, created_at) \
+     SELECT d.id, $1, $2, $3, d.channel, d.device_id, d.job_id, 'pending', d.send_at, $4 \
+     FROM unnest($5, $6, $7, $8, $9) AS d (id, channel, device_id, send_at, job_id)";
 
-    /// Counts an attempt, before it is made. No row when the delivery has ended, or is not due.
-    BeginAttempt { id: Uuid, now: Time } -> (
+    /// Counts an attempt, before it is made. No row when the delivery has ended, or is another job's.
+    BeginAttempt { id: Uuid, job: Uuid } -> (
         Integer, Text, Nullable<SqlUuid>, SqlUuid, Text, Nullable<SqlUuid>, Jsonb, Nullable<Text>,
         Nullable<SqlUuid>, Nullable<Text>, Nullable<Text>, Nullable<SqlUuid>, Bool,
-        Nullable<Timestamptz>,
+        Nullable<Timestamptz>, Timestamptz, SqlUuid,
     ),
     "UPDATE deliveries d SET attempts = d.attempts + 1 FROM notifications n \
-     WHERE d.id = $1 AND d.state = 'pending' AND d.send_at <= $2 AND n.id = d.notification_id \
+     WHERE d.id = $1 AND d.job_id = $2 AND d.state = 'pending' AND n.id = d.notification_id \
      RETURNING d.attempts, d.channel, d.device_id, n.id, n.kind, n.account_id, n.template_values, \
         n.sealed_contact, n.challenge_id, n.language, n.resource_kind, n.resource_id, n.urgent, \
-        n.send_until";
+        n.send_until, d.send_at, d.job_id";
 
-    /// Ends a delivery, unless a later attempt has begun.
+    /// Ends a delivery, unless a later attempt has begun: what was sent is sent, whatever has begun.
+    /// How the person was reached before is forgotten, once no other delivery needs it.
     EndDelivery {
         id: Uuid, attempts: i32, state: DeliveryState, reason: &'static str, code: i32,
-        version: String, now: Time,
+        version: String, now: Time, job: Uuid,
     },
-    "UPDATE deliveries SET state = $3, reason = $4, provider_code = $5, template_version = $6, \
-        ended_at = $7 \
-     WHERE id = $1 AND attempts = $2 AND state = 'pending'";
+    "WITH ended AS ( \
+        UPDATE deliveries SET state = $3, reason = $4, provider_code = $5, template_version = $6, \
+            ended_at = $7 \
+        WHERE id = $1 AND (attempts = $2 AND job_id = $8 AND state = 'pending' \
+            OR $3 = 'sent' AND state <> 'sent') \
+        RETURNING notification_id, state) \
+     UPDATE notifications n SET sealed_contact = NULL FROM ended \
+     WHERE n.id = ended.notification_id AND ended.state <> 'failed' \
+        AND n.sealed_contact IS NOT NULL AND NOT EXISTS ( \
+            SELECT FROM deliveries WHERE notification_id = n.id AND id <> $1 \
+                AND state IN ('pending', 'failed'))";
 
-    /// Puts a delivery off, unless a later attempt has begun. `left` is the number of attempts to be
-    /// counted.
-    PutOff { id: Uuid, attempts: i32, left: i32, reason: &'static str, code: i32, send_at: Time },
-    "UPDATE deliveries SET attempts = $3, reason = $4, provider_code = $5, send_at = $6 \
-     WHERE id = $1 AND attempts = $2 AND state = 'pending'";
+    /// Puts a delivery off and hands it to the job `next`, unless a later attempt has begun. `left`
+    /// is the number of attempts to be counted.
+    PutOff {
+        id: Uuid, attempts: i32, left: i32, reason: &'static str, code: i32, send_at: Time,
+        job: Uuid, next: Uuid,
+    },
+    "UPDATE deliveries SET attempts = $3, reason = $4, provider_code = $5, send_at = $6, \
+        job_id = $8 \
+     WHERE id = $1 AND attempts = $2 AND job_id = $7 AND state = 'pending'";
 
     /// Ends the deliveries of messages of one kind about one resource that have not gone yet.
     WithdrawAbout { kind: &'static str, resource: Uuid, now: Time },
     "UPDATE deliveries d SET state = 'skipped', reason = 'WITHDRAWN', ended_at = $3 \
      FROM notifications n \
      WHERE n.resource_id = $2 AND n.kind = $1 AND d.notification_id = n.id AND d.state = 'pending'";
-
-    /// Forgets how a person was reached before, once no delivery needs it.
-    ForgetContact { notification: Uuid },
-    "UPDATE notifications SET sealed_contact = NULL WHERE id = $1 AND NOT EXISTS ( \
-        SELECT FROM deliveries WHERE notification_id = $1 AND state IN ('pending', 'failed'))";
 
     /// A device of an account, with its session.
     FindDevice { id: Uuid, account: AccountId } -> (Text, SqlUuid),
@@ -174,11 +183,15 @@ pub(super) struct Attempt {
     pub(super) resource: Option<Uuid>,
     pub(super) urgent: bool,
     pub(super) until: Option<Time>,
+    /// Not sent before this.
+    pub(super) send_at: Time,
+    /// The job that makes it.
+    pub(super) job: Uuid,
 }
 
-/// Begins an attempt; none when there is nothing to do (now).
-pub(super) async fn begin_attempt(conn: &mut Conn, id: Uuid, now: Time) -> Result<Option<Attempt>> {
-    Ok(BeginAttempt { id, now }.get_result(conn).await.optional()?)
+/// Begins an attempt of this job; none when the delivery has ended, or is another job's.
+pub(super) async fn begin_attempt(conn: &mut Conn, id: Uuid, job: Uuid) -> Result<Option<Attempt>> {
+    Ok(BeginAttempt { id, job }.get_result(conn).await.optional()?)
 }
 
 /// The token and the session of a device, while it is this account's.

@@ -78,6 +78,12 @@ pub(super) fn waits_for_quiet(channel: Channel, urgent: bool) -> bool {
     !urgent && channel != Channel::Mail
 }
 
+/// The zone of this name; UTC where this machine does not know it (any more): a message with odd quiet
+/// hours is better than none.
+pub(super) fn zone(name: &str) -> TimeZone {
+    TimeZone::get(name).unwrap_or(TimeZone::UTC)
+}
+
 /// The end of the quiet hours that run at this moment; none when none do. One that a change of the
 /// clocks leaves out comes as much later; of one that comes twice, the later is the end.
 pub(super) fn quiet_until(now: Time, zone: &TimeZone, quiet: QuietHours) -> Option<Time> {
@@ -128,6 +134,12 @@ mod tests {
 
     fn channels(plan: &Plan, reach: &Reach) -> Vec<Channel> {
         ways(plan, true, reach).into_iter().map(|way| way.channel).collect()
+    }
+
+    #[test]
+    fn a_zone_that_nobody_knows_is_utc() {
+        assert_eq!(zone("Mars/Olympus"), TimeZone::UTC);
+        assert_ne!(zone("Asia/Kolkata"), TimeZone::UTC);
     }
 
     #[test]

@@ -134,9 +134,9 @@ impl Household {
              INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
                 urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
                 '{notification}', '{{}}', true, false, now()); \
-             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, state, send_at, \
-                ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', 'welcome', \
-                'mail', 'sent', now(), now(), now()); \
+             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, job_id, state, \
+                send_at, ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', \
+                'welcome', 'mail', '{job}', 'sent', now(), now(), now()); \
              INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
                 created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
                 '{device}', sha256('{device}'), now(), now());"

@@ -176,9 +176,12 @@ statement! {
     LockJob { id: Uuid } -> Text,
     "SELECT state FROM jobs WHERE id = $1 FOR UPDATE";
 
-    /// Runs a job again, with all its attempts.
+    /// Runs a job again, with all its attempts. One that was cancelled before its time has come keeps
+    /// its time.
     MakeReady { id: Uuid, now: Time } -> JobSql,
-    "UPDATE jobs SET state = 'ready', attempts = 0, run_at = $2, finished_at = NULL WHERE id = $1 \
+    "UPDATE jobs SET state = 'ready', attempts = 0, finished_at = NULL, \
+        run_at = CASE state WHEN 'cancelled' THEN greatest(run_at, $2) ELSE $2 END \
+     WHERE id = $1 \
      RETURNING id, created_at, kind, state, attempts, run_at, finished_at, last_error";
 
     /// Ends a job that waits.
@@ -217,7 +220,8 @@ pub async fn lock(conn: &mut Conn, id: Uuid) -> Result<Option<JobState>> {
     Ok(LockJob { id }.get_result(conn).await.optional()?)
 }
 
-/// Makes a locked job run at once, with all its attempts. Workers hear of it when that is committed.
+/// Makes a locked job run again (at once, unless it was cancelled before its time), with all its
+/// attempts. Workers hear of it when that is committed.
 pub async fn retry(conn: &mut Conn, id: Uuid, now: Time) -> Result<JobRow> {
     announce::note();
     Ok(MakeReady { id, now }.get_result(conn).await?)

@@ -69,6 +69,12 @@ impl From<Error> for JobError {
     }
 }
 
+/// A cause with a fixed text, which is kept and shown with the job that failed. The text of any other
+/// cause may repeat what the job was about, and goes to the log alone.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fixed(pub &'static str);
+
 /// A job to be enqueued.
 #[derive(Debug, Clone)]
 pub struct NewJob {
@@ -209,7 +215,7 @@ fn run_payload<J: Job>(
 ) -> BoxFuture<'static, Result<(), JobError>> {
     async move {
         let job: J = serde_json::from_value(payload)
-            .map_err(|_| JobError::Give(Error::internal("not a payload of this kind")))?;
+            .map_err(|_| JobError::Give(Error::internal(Fixed("not a payload of this kind"))))?;
         job.run(app, id).await
     }
     .boxed()

@@ -7,6 +7,7 @@
 //! the same message: providers get it as idempotency key, the outbox folder as file name. So a
 //! job that runs again after a crash sends nothing twice where the other side can tell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, Environment};
@@ -16,6 +17,7 @@ mod disk;
 mod error;
 pub mod files;
 mod http;
+pub mod lanes;
 pub mod mail;
 pub mod outbox;
 pub mod push;
@@ -29,8 +31,9 @@ pub use mail::Mail;
 pub use push::Push;
 pub use sms::Sms;
 
-/// The longest that one message may take from the first byte to the provider's answer. A job's
-/// lease has to be longer.
+/// The longest that one message may take from the first byte to the provider's answer; a push message
+/// that has to log in first takes up to twice that. Below the longest time of an attempt at a job,
+/// whose lease is renewed meanwhile.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All ports of one server. Cheap to clone.
@@ -44,6 +47,8 @@ pub struct Ports {
     pub push: Push,
     /// The bytes of documents.
     pub files: Files,
+    /// How many messages go at a time.
+    pub lanes: Arc<lanes::Lanes>,
 }
 
 impl Ports {
@@ -64,6 +69,7 @@ impl Ports {
             None if config.env == Environment::Production => Push::Closed,
             None => Push::outbox(&outbox)?,
         };
-        Ok(Self { mail, sms, push, files: Files::local(&config.files_dir())? })
+        let files = Files::local(&config.files_dir())?;
+        Ok(Self { mail, sms, push, files, lanes: Arc::default() })
     }
 }

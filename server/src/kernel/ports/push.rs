@@ -80,8 +80,18 @@ pub struct Fcm {
     token_uri: String,
     client_email: String,
     key: EncodingKey,
-    /// The access token and its end. Held while it is fetched, so that one call fetches for all.
-    access: Mutex<Option<(String, Instant)>>,
+    /// Held while a token is fetched, so that one call fetches for all.
+    access: Mutex<Access>,
+}
+
+/// What the last login brought.
+#[derive(Default)]
+struct Access {
+    /// The access token and its end.
+    token: Option<(String, Instant)>,
+    /// Why the last login failed, and when: so it did for all who waited for it, and they do not each
+    /// try once more.
+    failed: Option<(PortError, Instant)>,
 }
 
 impl Push {
@@ -99,7 +109,7 @@ impl Push {
             client_email: settings.client_email.clone(),
             key: EncodingKey::from_rsa_pem(settings.private_key.0.as_bytes())
                 .map_err(|_| PortError::Settings("the push account's key is not an RSA PEM"))?,
-            access: Mutex::new(None),
+            access: Mutex::default(),
         })))
     }
 
@@ -155,7 +165,7 @@ impl Fcm {
             return Ok(());
         }
         if answer.status == StatusCode::UNAUTHORIZED {
-            *self.access.lock().await = None;
+            self.access.lock().await.token = None;
         }
         let details = answer.field("/error/details");
         let details = details.as_ref().and_then(|details| details.as_array());
@@ -165,14 +175,30 @@ impl Fcm {
         Err(answer.refusal(None))
     }
 
-    /// An access token, from the last call or fresh (RFC 7523).
+    /// An access token, from the last call or fresh.
     async fn access(&self, now: Timestamp) -> Result<String, PortError> {
+        let asked = Instant::now();
         let mut access = self.access.lock().await;
-        if let Some((token, end)) = access.as_ref()
+        if let Some((token, end)) = access.token.as_ref()
             && Instant::now() < *end
         {
             return Ok(token.clone());
         }
+        if let Some((error, at)) = access.failed.as_ref()
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let fetched = self.log_in(now).await;
+        let ended = Instant::now();
+        access.failed = fetched.as_ref().err().map(|error| (error.clone(), ended));
+        let (token, life) = fetched?;
+        access.token = Some((token.clone(), ended + life));
+        Ok(token)
+    }
+
+    /// A fresh access token, and how long to use it (RFC 7523).
+    async fn log_in(&self, now: Timestamp) -> Result<(String, Duration), PortError> {
         let claims = json!({
             "iss": self.client_email,
             "scope": SCOPE,
@@ -202,8 +228,7 @@ impl Fcm {
         };
         let life = answer.field("/expires_in").and_then(|life| life.as_u64()).unwrap_or(0);
         let life = Duration::from_secs(life).saturating_sub(RENEW_BEFORE);
-        *access = Some((token.to_owned(), Instant::now() + life));
-        Ok(token.to_owned())
+        Ok((token.to_owned(), life))
     }
 }
 
@@ -277,6 +302,20 @@ mod tests {
         assert_eq!(body["message"]["data"]["kind"], "appointment");
         assert_eq!(body["message"]["apns"]["headers"]["apns-collapse-id"], key(1).to_string());
         assert!(requests[2].contains("Bearer one\r\n") && requests[4].contains("Bearer two\r\n"));
+    }
+
+    #[tokio::test]
+    async fn a_login_that_fails_fails_for_all_who_wait_for_it() {
+        let (address, served) =
+            http_server(vec![(503, "", String::new()), login("one"), (200, "", "{}".to_owned())])
+                .await;
+        let push = fcm(address);
+        let message = message();
+        let waiting = [push.send(&message), push.send(&message), push.send(&message)];
+        let failed = futures_util::future::join_all(waiting).await;
+        assert!(failed.iter().all(|sent| sent.as_ref().unwrap_err().is_temporary()), "{failed:?}");
+        push.send(&message).await.unwrap();
+        assert_eq!(served.await.unwrap().len(), 3, "one login for the three");
     }
 
     #[tokio::test]

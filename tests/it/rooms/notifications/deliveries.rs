@@ -109,6 +109,31 @@ async fn what_was_given_up_goes_again_with_its_key_once() {
     world.finish().await;
 }
 
+/// What waits for a job that an admin has cancelled.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_a_job_that_will_not_run_can_go_again() {
+    let world = World::start().await;
+    let (admin, asha) = (world.admin().await, world.patient().await);
+    world.settle().await;
+    let sent = delivery(&admin, &asha, "welcome").await;
+    let id = &sent.id;
+    world
+        .sql(&format!("UPDATE deliveries SET state = 'pending', ended_at = NULL WHERE id = '{id}'"))
+        .await;
+    let job = async |set: &str| {
+        let of = format!("id = (SELECT job_id FROM deliveries WHERE id = '{id}')");
+        world.sql(&format!("UPDATE jobs SET {set} WHERE {of}")).await;
+    };
+    job("state = 'ready', attempts = 0, run_at = run_at + interval '1 day', finished_at = NULL")
+        .await;
+    refused(retry(&admin, id).await, Code::FailedPrecondition, "WRONG_STATE");
+    job("state = 'cancelled', finished_at = now()").await;
+    assert_eq!(retry(&admin, id).await.unwrap().state, i32::from(DeliveryState::Pending));
+    world.settle().await;
+    assert_eq!(delivery(&admin, &asha, "welcome").await.state, i32::from(DeliveryState::Sent));
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_retry_is_one_try() {
     let world = World::start().await;

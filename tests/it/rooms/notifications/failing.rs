@@ -116,15 +116,59 @@ async fn what_was_sent_and_not_noted_is_sent_again_with_its_key() {
     world.settle().await;
     world.sql("UPDATE deliveries SET state = 'pending', ended_at = NULL").await;
     let id = world.sql("SELECT id FROM deliveries").await.remove(0).remove(0);
-    let again = Deliver { delivery: Uuid::try_parse(&id).unwrap(), paced: true };
     for _ in 0..2 {
         // The second time there is nothing to do.
-        again.clone().run(world.app.clone(), world.app.ids.next()).await.unwrap();
+        run(&world, &id, job(&world).await).await;
     }
     assert_eq!(delivery(&world).await, is("sent", 2, "", 0));
     let requests = double.received();
     assert_eq!(requests.len(), 2);
     assert!(requests.iter().all(|request| request.header("idempotency-key") == id));
+    world.finish().await;
+}
+
+/// Runs a job of a delivery, as a worker does.
+async fn run(world: &World, delivery: &str, job: Uuid) {
+    let deliver = Deliver { delivery: Uuid::try_parse(delivery).unwrap(), paced: true };
+    deliver.run(world.app.clone(), job).await.unwrap();
+}
+
+/// The job that may send the one delivery.
+async fn job(world: &World) -> Uuid {
+    let id = world.sql("SELECT job_id FROM deliveries").await.remove(0).remove(0);
+    Uuid::try_parse(&id).unwrap()
+}
+
+/// As after a cancelled job that runs again too early, or a clock that went back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_is_never_without_a_job_nor_sent_by_two() {
+    let (world, double) = world().await;
+    told(&world).await;
+    eventually("it is sent", async || delivery(&world).await == is("sent", 1, "", 0)).await;
+    world.settle().await;
+    let later = "UPDATE deliveries SET state = 'pending', ended_at = NULL, attempts = 0, \
+                 send_at = send_at + interval '1 hour'";
+    world.sql(later).await;
+    let (id, early) =
+        (world.sql("SELECT id FROM deliveries").await.remove(0).remove(0), job(&world).await);
+    run(&world, &id, early).await;
+    assert_eq!(delivery(&world).await, is("pending", 0, "", 0), "it is put off, uncounted");
+    let next = job(&world).await;
+    assert_ne!(next, early);
+    let waits = format!(
+        "jobs j JOIN deliveries d ON d.job_id = j.id AND d.send_at = j.run_at \
+                         WHERE j.id = '{next}' AND j.state = 'ready'"
+    );
+    assert_eq!(count(&world, &waits).await, 1);
+    // Due now, by another job.
+    world.sql("UPDATE deliveries SET send_at = created_at").await;
+    run(&world, &id, early).await;
+    assert_eq!(delivery(&world).await, is("pending", 0, "", 0));
+    assert_eq!(double.received().len(), 1);
+    world.advance(SignedDuration::from_mins(61));
+    eventually("it is sent", async || delivery(&world).await == is("sent", 1, "", 0)).await;
+    world.settle().await;
+    assert_eq!(double.received().len(), 2);
     world.finish().await;
 }
 

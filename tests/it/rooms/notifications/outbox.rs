@@ -155,6 +155,24 @@ async fn what_is_switched_off_lies_in_the_inbox_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_switched_off_while_it_waits_is_not_sent() {
+    let world = World::start().await;
+    let ravi = world.phone_patient(NUMBER).await;
+    quiet(&world, &ravi, 60).await;
+    tell(&world, notice(NoticeKind::PrescriptionIssued, &ravi)).await.unwrap();
+    let before = world.sms_to(NUMBER).await.len();
+    close(&world, &ravi, "record", "sms").await;
+    world.advance(SignedDuration::from_mins(61));
+    eventually("it is skipped", async || {
+        let skipped = "deliveries WHERE state = 'skipped' AND reason = 'SWITCHED_OFF'";
+        count(&world, skipped).await == 1
+    })
+    .await;
+    assert_eq!(world.sms_to(NUMBER).await.len(), before);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_no_address_is_told_by_text_message() {
     let world = World::start().await;
     let (admin, ravi) = (world.admin().await, world.phone_patient(NUMBER).await);

@@ -155,6 +155,19 @@ async fn a_job_that_was_given_up_or_cancelled_runs_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_cancelled_before_its_time_keeps_its_time() {
+    let world = World::start().await;
+    let superuser = world.superuser().await;
+    let job = waiting(&world, HARMLESS).await;
+    let cancelled = superuser.client.send(cancel(&world, &job)).await.unwrap().job.unwrap();
+    let again = superuser.client.send(retry(&world, &job)).await.unwrap().job.unwrap();
+    assert_eq!((again.state(), again.run_time), (JobState::Ready, cancelled.run_time));
+    world.settle().await;
+    assert_eq!(find(&superuser, &job).await.state(), JobState::Ready);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_does_not_run() {
     let world = World::start().await;
     let superuser = world.superuser().await;
