@@ -12,6 +12,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
@@ -153,10 +154,11 @@ pub async fn start(
     };
     let stop = app.stop.clone();
     let tasks = work::start(&app, database_url, &stop);
-    for service in service_names() {
+    let services = service_names(app.config.env);
+    for service in services.clone() {
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
-    tokio::spawn(tell_health(health, stop.clone()));
+    tokio::spawn(tell_health(health, services, stop.clone()));
     let stopping = stop.clone();
     let done = tokio::spawn(async move {
         listener::serve(listener, port).await;
@@ -170,13 +172,17 @@ pub async fn start(
 
 /// Says that the server stops, and ends the streams of those who watch the health, once they have
 /// heard: the port would wait for them.
-async fn tell_health(mut health: tonic_health::server::HealthReporter, stop: CancellationToken) {
+async fn tell_health(
+    mut health: tonic_health::server::HealthReporter,
+    services: Vec<String>,
+    stop: CancellationToken,
+) {
     stop.cancelled().await;
-    for service in service_names() {
+    for service in services.clone() {
         health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
     }
     tokio::time::sleep(LAST_WORDS).await;
-    for service in service_names() {
+    for service in services {
         health.clear_service_status(&service).await;
     }
 }
@@ -235,12 +241,15 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
 }
 
-/// Full names of our services, for health; the empty one stands for the whole server.
-fn service_names() -> Vec<String> {
+/// Full names of the services that there are, for health; the empty one stands for the whole server.
+fn service_names(env: Environment) -> Vec<String> {
     let pool = prost_reflect::DescriptorPool::decode(clinicd_proto::FILE_DESCRIPTOR_SET);
     let mut names = vec![String::new()];
     if let Ok(pool) = pool {
         names.extend(pool.services().map(|service| service.full_name().to_owned()));
+    }
+    if env == Environment::Production {
+        names.retain(|name| name != <SandboxServiceServer<sandbox::Service> as NamedService>::NAME);
     }
     names
 }

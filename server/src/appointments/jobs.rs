@@ -5,13 +5,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::rows::{self, Appointment};
+use super::rows::{self, Appointment, AppointmentState};
 use crate::app::App;
+use crate::kernel::access::Actor;
 use crate::kernel::error::Error;
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{Job, JobError, NewJob};
-use crate::kernel::kinds::{AppointmentId, ConsultationMode};
-use crate::kernel::locale::{self, Locale, NoticeKind};
+use crate::kernel::kinds::{AccountId, AppointmentId, ConsultationMode};
+use crate::kernel::locale::NoticeKind;
 use crate::notifications::{Notice, notify, withdraw};
 use crate::profiles::PatientFacts;
 use crate::{identity, profiles};
@@ -26,6 +27,8 @@ pub struct TellBooked {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TellCancelled {
     appointment: AppointmentId,
+    /// Who has cancelled.
+    by: Option<AccountId>,
 }
 
 impl TellBooked {
@@ -40,7 +43,19 @@ impl TellCancelled {
     /// Subscriber to `appointment.cancelled`.
     #[must_use]
     pub fn on(event: &Event) -> NewJob {
-        NewJob::now(&Self { appointment: AppointmentId(event.resource) })
+        let by = Actor::current().map(|actor| actor.account);
+        NewJob::now(&Self { appointment: AppointmentId(event.resource), by })
+    }
+
+    /// Who has cancelled, as the texts call it.
+    fn by(&self, row: &Appointment) -> &'static str {
+        if self.by == Some(row.patient_account) {
+            "patient"
+        } else if self.by.is_some_and(|by| by.0 == row.doctor_id.0) {
+            "doctor"
+        } else {
+            "clinic"
+        }
     }
 }
 
@@ -49,7 +64,10 @@ impl Job for TellBooked {
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
         let Some(known) = Known::load(&app, self.appointment).await? else { return Ok(()) };
-        notify(&app, id, known.notice(&app, NoticeKind::AppointmentBooked)?).await
+        if known.row.state == AppointmentState::Cancelled {
+            return Ok(());
+        }
+        notify(&app, id, known.notice(&app, NoticeKind::AppointmentBooked)).await
     }
 }
 
@@ -58,9 +76,13 @@ impl Job for TellCancelled {
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
         let appointment = self.appointment.0;
-        withdraw(&app, NoticeKind::AppointmentReminder, appointment).await?;
+        for kind in [NoticeKind::AppointmentBooked, NoticeKind::AppointmentReminder] {
+            withdraw(&app, kind, appointment).await?;
+        }
         let Some(known) = Known::load(&app, self.appointment).await? else { return Ok(()) };
-        notify(&app, id, known.notice(&app, NoticeKind::AppointmentCancelled)?).await
+        let mut notice = known.notice(&app, NoticeKind::AppointmentCancelled);
+        notice.values["by"] = self.by(&known.row).into();
+        notify(&app, id, notice).await
     }
 }
 
@@ -70,7 +92,6 @@ pub(super) struct Known {
     pub(super) row: Appointment,
     patient: PatientFacts,
     clinic: Option<String>,
-    language: Locale,
 }
 
 impl Known {
@@ -81,36 +102,31 @@ impl Known {
         let Some(patient) = profiles::patient(&mut conn, row.patient_id).await? else {
             return Ok(None);
         };
-        let Some(contact) = identity::contact(&mut conn, patient.account).await? else {
+        if identity::contact(&mut conn, patient.account).await?.is_none() {
             return Ok(None);
-        };
+        }
         let doctor = profiles::doctor(&mut conn, row.doctor_id).await?;
         let clinic = doctor
             .filter(|_| row.mode == ConsultationMode::InPerson)
             .map(|doctor| doctor.clinic_name)
             .filter(|name| !name.is_empty());
-        let language = locale::negotiate(&contact.language);
-        Ok(Some(Self { row, patient, clinic, language }))
+        Ok(Some(Self { row, patient, clinic }))
     }
 
-    /// A message about the appointment to the patient's account.
-    pub(super) fn notice(&self, app: &App, kind: NoticeKind) -> Result<Notice, Error> {
+    /// A message about the appointment to the patient's account. The start is told in the patient's
+    /// zone, in the language of whoever reads it.
+    pub(super) fn notice(&self, app: &App, kind: NoticeKind) -> Notice {
         let row = &self.row;
+        let zone = &self.patient.time_zone;
+        let zone = if TimeZone::get(zone).is_ok() { zone } else { &row.time_zone };
         let values = json!({
-            "doctor": format!("{} {}", row.doctor_given, row.doctor_family).trim(),
-            "start": start(row, &self.patient.time_zone, self.language)?,
+            "doctor_name": format!("{} {}", row.doctor_given, row.doctor_family).trim(),
+            "starts_at": row.starts_at.unix_micros(),
+            "zone": zone,
             "clinic": self.clinic,
             "cancel_hours": app.config.cancellation_hours,
         });
         let about = Some((ResourceKind::Appointment, row.id.0));
-        Ok(Notice { about, values, ..Notice::new(kind, self.patient.account) })
+        Notice { about, values, ..Notice::new(kind, self.patient.account) }
     }
-}
-
-/// The start in the recipient's zone and language.
-fn start(row: &Appointment, zone: &str, language: Locale) -> Result<String, Error> {
-    let zone = TimeZone::get(zone).or_else(|_| TimeZone::get(&row.time_zone));
-    let zone = zone.map_err(Error::internal)?;
-    let texts = locale::texts().map_err(|error| Error::internal(error.to_string()))?;
-    Ok(texts.format_date_time(language, &row.starts_at.timestamp().to_zoned(zone)))
 }

@@ -142,7 +142,7 @@ impl Job for Remind {
                 .await?;
             return Ok(());
         }
-        let mut notice = known.notice(&app, NoticeKind::AppointmentReminder)?;
+        let mut notice = known.notice(&app, NoticeKind::AppointmentReminder);
         notice.values["lead"] = self.lead.as_str().into();
         let (start, hours) = (known.row.starts_at, app.config.cancellation_hours);
         if !rules::patient_may_cancel(start, app.clock.now(), hours) {

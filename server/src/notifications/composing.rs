@@ -10,7 +10,7 @@ use super::delivering::Outcome;
 use super::plan::{Channel, Class, plan};
 use super::recipients::{self, Recipient};
 use super::rows::{self, Attempt};
-use super::{To, unsubscribing};
+use super::{To, unsubscribing, wording};
 use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::db::Conn;
@@ -51,7 +51,7 @@ pub(super) async fn compose(
         (None, Some(sealed)) => To::Sealed(sealed.clone()),
         (None, None) => To::Owner,
     };
-    let recipient = match recipients::find(app, conn, &to, attempt.account).await? {
+    let recipient = match recipients::find(app, conn, kind, &to, attempt.account).await? {
         Ok(recipient) => recipient,
         Err(reason) => return Ok(Err(Outcome::skipped(reason))),
     };
@@ -104,11 +104,14 @@ fn message(
     let class = plan(kind).class;
     let unsubscribe = attempt.account.filter(|_| class == Class::Greeting);
     let unsubscribe = unsubscribe.map(|account| unsubscribing::link(app, account, class));
-    let mut values = values(attempt.values.clone(), &name, secret);
-    if let (Some(values), Some(link)) = (values.as_object_mut(), &unsubscribe) {
-        values.insert("unsubscribe".to_owned(), link.clone().into());
-    }
     let (locale, at) = (negotiate(&language), app.clock.now().timestamp());
+    let mut values = values(attempt.values.clone(), &name, secret);
+    if let Some(values) = values.as_object_mut() {
+        wording::put_into_words(texts, locale, values);
+        if let Some(link) = &unsubscribe {
+            values.insert("unsubscribe".to_owned(), link.clone().into());
+        }
+    }
     Ok(match (attempt.channel, email, phone) {
         (Channel::Mail, Some(to_address), _) => {
             let notice = texts.notice(locale, kind, &values)?;

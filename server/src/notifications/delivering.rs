@@ -18,10 +18,10 @@ use uuid::Uuid;
 
 use super::composing::{self, Composed, Message};
 use super::notifying::quiet_until;
-use super::pacing;
 use super::plan::{Channel, plan};
-use super::rows::{self, Attempt, DeliveryState, EndDelivery, ForgetDevice, PutOff};
+use super::rows::{self, Attempt, DeliveryState, EndDelivery, PutOff};
 use super::rules::{self, MAX_ATTEMPTS};
+use super::{devices, pacing};
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
@@ -125,8 +125,7 @@ impl Deliver {
         if let (Err(PortError::RecipientGone), Message::Push(push), Some(id)) =
             (&sent, &message, attempt.device)
         {
-            let forget = ForgetDevice { id, token: push.device.clone() };
-            forget.execute(&mut *app.db.read().await?).await?;
+            devices::forget(app, id, &push.device, attempt.account).await?;
         }
         Ok(judge(&sent, attempt.attempts, version))
     }

@@ -1,4 +1,5 @@
-//! The devices that get push messages. A device belongs to the session that registered it, and has
+//! The devices that get push messages. A device belongs to the session that registered it, which has one
+//! (a new token takes the place of the one before), and has
 //! another id with every account, so that what was written for one account never reaches the next.
 
 use diesel::{OptionalExtension, sql_types};
@@ -8,10 +9,12 @@ use uuid::Uuid;
 use clinicd_proto::notifications::v1 as pb;
 
 use super::preferences::changed;
+use super::rows::ForgetDevice;
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::crypto::sha256;
 use crate::kernel::error::{Error, Result};
+use crate::kernel::events::Event;
 use crate::kernel::kinds::{AccountId, SessionId, Time, uuid_from_wire, wire_enum};
 use crate::statement;
 
@@ -70,6 +73,10 @@ statement! {
     "DELETE FROM devices WHERE id IN (SELECT id FROM devices WHERE account_id = $1 \
         ORDER BY updated_at DESC, id DESC OFFSET $2)";
 
+    /// The other devices of a session: their tokens have been replaced.
+    DropReplaced { account: AccountId, session: SessionId, but: Uuid },
+    "DELETE FROM devices WHERE account_id = $1 AND session_id = $2 AND id <> $3";
+
     /// Removes a device of an account.
     DeleteDevice { id: Uuid, account: AccountId },
     "DELETE FROM devices WHERE id = $1 AND account_id = $2";
@@ -100,10 +107,14 @@ pub(super) async fn register(
             now: app.clock.now(),
         };
         let row: DeviceRow = put.get_result(conn).await?;
-        DropSurplus { account, most: MOST }.execute(conn).await?;
+        let dropped = DropReplaced { account, session, but: row.id }.execute(conn).await?
+            + DropSurplus { account, most: MOST }.execute(conn).await?;
+        if dropped > 0 {
+            app.events.emit(conn, removed(account)).await?;
+        }
         if before != Some(account) {
             if let Some(before) = before {
-                app.events.emit(conn, changed("account.device_removed", before)).await?;
+                app.events.emit(conn, removed(before)).await?;
             }
             app.events.emit(conn, changed("account.device_registered", account)).await?;
         }
@@ -124,10 +135,33 @@ pub(super) async fn remove(
         if (DeleteDevice { id, account }).execute(conn).await? == 0 {
             return Err(Error::not_found("device"));
         }
-        app.events.emit(conn, changed("account.device_removed", account)).await?;
+        app.events.emit(conn, removed(account)).await?;
         Ok(pb::RemoveDeviceResponse {})
     })
     .await
+}
+
+/// Forgets a device that its provider no longer knows by this token.
+pub(super) async fn forget(
+    app: &App,
+    id: Uuid,
+    token: &str,
+    account: Option<AccountId>,
+) -> Result<()> {
+    app.db
+        .transaction(async |conn| {
+            let forget = ForgetDevice { id, token: token.to_owned() };
+            if let (1.., Some(account)) = (forget.execute(conn).await?, account) {
+                app.events.emit(conn, removed(account)).await?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+/// The event of an account that has lost a device, or several at once.
+pub(super) fn removed(account: AccountId) -> Event {
+    changed("account.device_removed", account)
 }
 
 impl From<DeviceRow> for pb::Device {

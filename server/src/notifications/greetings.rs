@@ -1,7 +1,9 @@
 //! Greetings on birthdays and feasts, at 10:00 of the recipient's day, once per year and person.
 //!
-//! Every quarter of an hour it is asked whose time has come: so a server that was down at 10:00 makes
-//! up for it when it is back. What makes a greeting come once is its `once_key`, not the clock.
+//! Every quarter of an hour it is asked where the time has come. The people of zones whose clocks agree
+//! are walked through once per occasion and day, by whichever look comes first: so a server that was
+//! down at 10:00 makes up for it when it is back. What makes a greeting come once is its `once_key`,
+//! not the clock. What is written late is not sent at night, nor on another day.
 
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
@@ -10,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::greetings_rules::{self as rules, Occasion};
-use super::plan::{Channel, Class};
-use super::{Notice, notify, preferences_rules};
+use super::plan::{Channel, Class, plan};
+use super::{Notice, notify};
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
@@ -22,6 +24,9 @@ use crate::{identity, profiles, statement};
 
 /// People that one job looks at.
 const PAGE: usize = 500;
+/// How long after those people the next ones are greeted, so that other messages are not kept waiting
+/// behind all greetings of a day.
+const PAUSE_SECONDS: i64 = 30;
 
 statement! {
     /// Of these accounts those that have not been greeted yet, and have not switched off every
@@ -48,10 +53,12 @@ pub struct FindGreeted {
     pub occasion: Occasion,
     /// The recipients' day.
     pub day: Date,
+    /// Where they live.
+    pub zones: Vec<String>,
+    /// What the clocks of these zones are ahead of UTC, in seconds.
+    pub offset: i32,
     /// The last person of the job before.
     pub after: AccountId,
-    /// The job that began it.
-    pub run: Uuid,
 }
 
 /// Greets somebody.
@@ -61,29 +68,25 @@ pub struct Greet {
     pub account: AccountId,
     /// What for.
     pub occasion: Occasion,
-    /// The year of the recipient's day.
-    pub year: i16,
+    /// The recipient's day.
+    pub day: Date,
 }
 
 impl Job for Greetings {
     const KIND: &'static str = "notifications.greetings";
 
-    async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
+    async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
         let now = app.clock.now();
-        let days: Vec<Date> = rules::days(now).into_keys().collect();
-        let app = &app;
-        app.db
-            .transaction(async |conn| {
-                for day in &days {
-                    for occasion in rules::occasions(*day) {
-                        let after = AccountId(Uuid::nil());
-                        let find = FindGreeted { occasion, day: *day, after, run: id };
-                        find.enqueue(app, conn).await?;
-                    }
-                }
-                Ok(())
-            })
-            .await?;
+        let mut walks = Vec::new();
+        for ((day, offset), zones) in rules::days(now) {
+            for occasion in rules::occasions(day) {
+                let (after, zones) = (AccountId(Uuid::nil()), zones.clone());
+                let find = FindGreeted { occasion, day, zones, offset, after };
+                walks.push((app.ids.next(), find.job()));
+            }
+        }
+        let walks = &walks;
+        app.db.transaction(async |conn| jobs::enqueue_all(conn, now, walks.clone()).await).await?;
         Ok(())
     }
 }
@@ -92,19 +95,23 @@ impl Job for FindGreeted {
     const KIND: &'static str = "notifications.find_greeted";
 
     async fn run(self, app: App, _id: Uuid) -> Result<(), JobError> {
-        let Some(zones) = rules::days(app.clock.now()).remove(&self.day) else { return Ok(()) };
+        let now = app.clock.now();
+        let is_time = |zone: &String| rules::day_in(now, zone).is_some_and(|day| day.0 == self.day);
+        let zones: Vec<String> = self.zones.iter().filter(|zone| is_time(zone)).cloned().collect();
         let (find, app, zones) = (&self, &app, &zones);
         app.db
             .transaction(async |conn| {
                 let found = find.people(conn, zones.clone()).await?;
-                if let Some(last) = found.last().filter(|_| found.len() >= PAGE) {
-                    Self { after: *last, ..find.clone() }.enqueue(app, conn).await?;
-                }
+                let last = found.last().copied().filter(|_| found.len() >= PAGE);
                 let active = identity::active_people(conn, found).await?;
                 let waiting = find.not_greeted(conn, active).await?;
-                let greet = |account| (app.ids.next(), find.greet(account));
-                let greetings: Vec<(Uuid, NewJob)> = waiting.into_iter().map(greet).collect();
-                jobs::enqueue_all(conn, app.clock.now(), greetings).await
+                // Nobody waits behind those whom there was nothing to tell.
+                let pause = if waiting.is_empty() { 0 } else { PAUSE_SECONDS };
+                let next = last.map(|after| Self { after, ..find.clone() }.job());
+                let next = next.map(|next| next.at(now.plus_seconds(pause)));
+                let greetings = waiting.into_iter().map(|account| find.greet(account)).chain(next);
+                let greetings = greetings.map(|job| (app.ids.next(), job));
+                jobs::enqueue_all(conn, now, greetings).await
             })
             .await?;
         Ok(())
@@ -115,22 +122,28 @@ impl Job for Greet {
     const KIND: &'static str = "notifications.greet";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let once = Some(format!("{}{}", purpose(self.occasion, self.year), self.account));
-        notify(&app, id, Notice { once, ..Notice::new(self.occasion.kind(), self.account) }).await
+        let Self { account, occasion, day } = self;
+        let zone = profiles::time_zone(&mut *app.db.read().await?, account).await?;
+        let until = rules::evening(day, &zone);
+        if until.is_some_and(|until| app.clock.now() >= until) {
+            return Ok(());
+        }
+        let once = Some(format!("{}{account}", purpose(occasion, day)));
+        notify(&app, id, Notice { until, once, ..Notice::new(occasion.kind(), account) }).await
     }
 }
 
 /// What is told once, up to the account.
-fn purpose(occasion: Occasion, year: i16) -> String {
-    format!("{}/{year}/", occasion.kind().key())
+fn purpose(occasion: Occasion, day: Date) -> String {
+    format!("{}/{}/", occasion.kind().key(), day.year())
 }
 
 impl FindGreeted {
-    /// Enqueues this job, once.
-    async fn enqueue(&self, app: &App, conn: &mut Conn) -> Result<()> {
-        let Self { occasion, day, after, run } = self;
-        let key = format!("find_greeted/{run}/{}/{day}/{after}", occasion.kind().key());
-        jobs::enqueue(conn, app.ids.next(), app.clock.now(), NewJob::now(self).once(key)).await
+    /// This job; there is one.
+    fn job(&self) -> NewJob {
+        let Self { occasion, day, zones: _, offset, after } = self;
+        let key = format!("find_greeted/{}/{day}/{offset}/{after}", occasion.kind().key());
+        NewJob::now(self).once(key)
     }
 
     /// Whose occasion it is, by id.
@@ -149,20 +162,20 @@ impl FindGreeted {
         conn: &mut Conn,
         accounts: Vec<AccountId>,
     ) -> Result<Vec<AccountId>> {
-        let class = Class::Greeting;
+        let plan = plan(self.occasion.kind());
         let query = NotGreeted {
             accounts: List(accounts),
-            purpose: purpose(self.occasion, self.day.year()),
-            class,
-            channels: List(preferences_rules::channels_of(class)),
+            purpose: purpose(self.occasion, self.day),
+            class: plan.class,
+            channels: List(plan.channels.to_vec()),
         };
         Ok(query.get_results(conn).await?)
     }
 
     /// The job that greets one of them; there is one.
     fn greet(&self, account: AccountId) -> NewJob {
-        let (occasion, year) = (self.occasion, self.day.year());
-        let key = format!("{}{account}", purpose(occasion, year));
-        NewJob::now(&Greet { account, occasion, year }).once(key)
+        let (occasion, day) = (self.occasion, self.day);
+        let key = format!("{}{account}", purpose(occasion, day));
+        NewJob::now(&Greet { account, occasion, day }).once(key)
     }
 }

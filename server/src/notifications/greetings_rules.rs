@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use jiff::civil::Date;
+use jiff::civil::{Date, Time as WallTime};
 use jiff::tz::{self, TimeZone};
 use serde::{Deserialize, Serialize};
 
@@ -37,18 +37,28 @@ impl Occasion {
     }
 }
 
-/// The zones in which a greeting may be written now, by their day. Where a clock is put forward or
-/// back, the time that it shows counts.
-pub(super) fn days(now: Time) -> BTreeMap<Date, Vec<String>> {
-    let mut days: BTreeMap<Date, Vec<String>> = BTreeMap::new();
+/// The zones in which a greeting may be written now, by their day and by what their clocks are ahead
+/// of UTC, in seconds. Where a clock is put forward or back, the time that it shows counts.
+pub(super) fn days(now: Time) -> BTreeMap<(Date, i32), Vec<String>> {
+    let mut days: BTreeMap<(Date, i32), Vec<String>> = BTreeMap::new();
     for name in tz::db().available() {
-        let Ok(zone) = TimeZone::get(name.as_str()) else { continue };
-        let local = now.timestamp().to_zoned(zone);
-        if HOURS.contains(&local.hour()) {
-            days.entry(local.date()).or_default().push(name.as_str().to_owned());
+        if let Some(day) = day_in(now, name.as_str()) {
+            days.entry(day).or_default().push(name.as_str().to_owned());
         }
     }
     days
+}
+
+/// The day in a zone and what its clocks are ahead of UTC, in seconds, while a greeting may be written.
+pub(super) fn day_in(now: Time, zone: &str) -> Option<(Date, i32)> {
+    let local = now.timestamp().to_zoned(TimeZone::get(zone).ok()?);
+    HOURS.contains(&local.hour()).then(|| (local.date(), local.offset().seconds()))
+}
+
+/// When it is too late for the greetings of a day.
+pub(super) fn evening(day: Date, zone: &str) -> Option<Time> {
+    let end = day.to_datetime(WallTime::new(HOURS.end, 0, 0, 0).ok()?);
+    TimeZone::get(zone).ok()?.to_ambiguous_timestamp(end).earlier().ok().map(Time::from)
 }
 
 /// What is greeted for on a day, wherever it is that day.
@@ -77,12 +87,13 @@ mod tests {
     use super::*;
     use jiff::civil::date;
 
-    fn days_at(text: &str) -> BTreeMap<Date, Vec<String>> {
+    fn days_at(text: &str) -> BTreeMap<(Date, i32), Vec<String>> {
         days(text.parse::<jiff::Timestamp>().unwrap().into())
     }
 
     fn is_time(text: &str, zone: &str, day: Date) -> bool {
-        days_at(text).get(&day).is_some_and(|zones| zones.iter().any(|name| name == zone))
+        let mut days = days_at(text).into_iter().filter(|((date, _), _)| *date == day);
+        days.any(|(_, zones)| zones.iter().any(|name| name == zone))
     }
 
     #[test]
@@ -110,6 +121,23 @@ mod tests {
         assert!(!is_time("2027-03-14T13:59:59Z", "America/New_York", day));
         assert!(is_time("2027-03-14T14:00:00Z", "America/New_York", day));
         assert!(!is_time("2027-03-13T14:59:59Z", "America/New_York", date(2027, 3, 13)));
+    }
+
+    #[test]
+    fn greetings_end_in_the_evening() {
+        let evening =
+            |zone| evening(date(2026, 12, 25), zone).map(|end| end.timestamp().to_string());
+        assert_eq!(evening("Asia/Kolkata"), Some("2026-12-25T16:30:00Z".to_owned()));
+        assert_eq!(evening("Pacific/Pago_Pago"), Some("2026-12-26T09:00:00Z".to_owned()));
+        assert_eq!(evening("Nowhere/At_All"), None);
+    }
+
+    #[test]
+    fn zones_whose_clocks_agree_are_looked_at_together() {
+        let days = days_at("2026-12-25T06:00:00Z");
+        let kolkata = &days[&(date(2026, 12, 25), 19_800)];
+        assert!(kolkata.iter().any(|zone| zone == "Asia/Colombo"), "{kolkata:?}");
+        assert!(days.len() < 40, "{}", days.len());
     }
 
     #[test]

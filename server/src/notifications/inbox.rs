@@ -10,6 +10,7 @@ use clinicd_proto::notifications::v1 as pb;
 
 use super::inbox_query::{Count, Filter, InboxRow, Page};
 use super::plan::{Class, plan};
+use super::wording;
 use crate::app::App;
 use crate::identity;
 use crate::kernel::access::Caller;
@@ -18,7 +19,7 @@ use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
-use crate::kernel::locale::{Locale, NoticeKind, negotiate, texts};
+use crate::kernel::locale::{Locale, LocaleError, Locales, NoticeKind, negotiate, texts};
 use crate::kernel::page::{Direction, PageRequest, order_by_id};
 use crate::statement;
 
@@ -71,7 +72,7 @@ pub(super) async fn list(
     }
     let reader = Reader::of(&mut conn, filter.account, language).await?;
     let (rows, next_page_token) = page.close(rows, |row| row.id)?;
-    let notifications = rows.into_iter().map(|row| reader.read(row)).collect::<Result<_>>()?;
+    let notifications = rows.into_iter().map(|row| reader.read(row)).collect();
     Ok(pb::ListNotificationsResponse { notifications, next_page_token, total_size })
 }
 
@@ -127,6 +128,7 @@ pub(super) fn newest_first(order_by: &str) -> Result<Direction> {
 
 /// Who reads, for the texts.
 struct Reader {
+    texts: &'static Locales,
     language: Locale,
     name: String,
 }
@@ -136,18 +138,24 @@ impl Reader {
         let contact = identity::contact(conn, account).await?;
         let (name, own) = contact.map(|contact| (contact.name, contact.language)).unzip();
         let own = || own.as_deref().map_or_else(Locale::default, negotiate);
-        Ok(Self { language: language.unwrap_or_else(own), name: name.unwrap_or_default() })
+        let texts = texts().map_err(|error| Error::internal(error.to_string()))?;
+        let (language, name) = (language.unwrap_or_else(own), name.unwrap_or_default());
+        Ok(Self { texts, language, name })
     }
 
     /// A message as its reader sees it. One that this version does not know has no text.
-    fn read(&self, row: InboxRow) -> Result<pb::Notification> {
+    fn read(&self, row: InboxRow) -> pb::Notification {
         let kind = NoticeKind::from_key(&row.kind);
         let class = kind.map(|kind| plan(kind).class);
         let (title, body) = match kind {
-            Some(kind) => self.texts(kind, row.values)?,
-            None => (String::new(), String::new()),
+            // One that cannot be read does not hide the others.
+            Some(kind) => self.texts(kind, row.values).unwrap_or_else(|error| {
+                tracing::error!(notification = %row.id, error = %error, "a message has no text");
+                Default::default()
+            }),
+            None => Default::default(),
         };
-        Ok(pb::Notification {
+        pb::Notification {
             id: row.id.to_string(),
             create_time: Some(row.created_at.into()),
             kind: row.kind,
@@ -157,14 +165,14 @@ impl Reader {
             resource_kind: row.resource_kind.map_or(WireKind::Unspecified.into(), Into::into),
             resource_id: row.resource.map(|id| id.to_string()).unwrap_or_default(),
             read_time: row.read_at.map(Into::into),
-        })
+        }
     }
 
-    fn texts(&self, kind: NoticeKind, mut values: Value) -> Result<(String, String)> {
+    fn texts(&self, kind: NoticeKind, mut values: Value) -> Result<(String, String), LocaleError> {
         if let Some(values) = values.as_object_mut() {
             values.entry("name").or_insert_with(|| self.name.clone().into());
+            wording::put_into_words(self.texts, self.language, values);
         }
-        let texts = texts().map_err(|error| Error::internal(error.to_string()))?;
-        texts.short(self.language, kind, &values).map_err(Error::internal)
+        self.texts.short(self.language, kind, &values)
     }
 }

@@ -37,6 +37,7 @@ mod service;
 mod snapshot;
 mod templates;
 pub mod unsubscribing;
+mod wording;
 
 use serde_json::{Value, json};
 use uuid::Uuid;

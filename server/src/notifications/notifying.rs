@@ -38,7 +38,7 @@ pub async fn withdraw(app: &App, kind: NoticeKind, resource: Uuid) -> Result<()>
 
 async fn write(app: &App, conn: &mut Conn, key: Uuid, notice: &Notice) -> Result<()> {
     let (plan, account) = (plan(notice.kind), notice.account);
-    let found = recipients::find(app, conn, &notice.to, account).await?;
+    let found = recipients::find(app, conn, notice.kind, &notice.to, account).await?;
     let Ok(recipient) = found else { return Ok(()) };
     let wishes = match account {
         Some(account) => rows::wishes(conn, account, plan.class).await?,
@@ -55,6 +55,9 @@ async fn write(app: &App, conn: &mut Conn, key: Uuid, notice: &Notice) -> Result
         closed: wishes.closed.clone(),
     };
     let ways = rules::ways(&plan, notice.kind.has_short(), &reach);
+    if ways.is_empty() && !(plan.inbox && account.is_some()) {
+        return Ok(());
+    }
     let insert = insert(app, key, notice, &plan);
     let id = insert.id;
     if insert.execute(conn).await? == 0 {

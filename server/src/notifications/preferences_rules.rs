@@ -21,11 +21,16 @@ pub(super) struct Chosen {
     pub(super) quiet: Option<(i32, i32)>,
 }
 
-/// The channels by which some message of a class goes.
+/// The channels by which some message of a class goes; SMS where it stands in for mail, too.
 pub(super) fn channels_of(class: Class) -> Vec<Channel> {
-    let plans = || NoticeKind::ALL.iter().map(|kind| plan(*kind));
+    let plans = || NoticeKind::ALL.iter().map(|kind| (plan(*kind), kind.has_short()));
     let uses = |channel: &Channel| {
-        plans().any(|plan| plan.class == class && plan.channels.contains(channel))
+        plans().any(|(plan, has_short)| {
+            let stands_in = *channel == Channel::Sms && has_short;
+            plan.class == class
+                && (plan.channels.contains(channel)
+                    || stands_in && plan.channels.contains(&Channel::Mail))
+        })
     };
     Channel::ALL.into_iter().filter(uses).collect()
 }

@@ -8,6 +8,7 @@ use crate::identity::{self, Contact, Secret};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::AccountId;
+use crate::kernel::locale::NoticeKind;
 
 /// Who gets a message.
 #[derive(Debug, Clone)]
@@ -18,10 +19,12 @@ pub(super) struct Recipient {
     pub(super) secret: Value,
 }
 
-/// Finds who gets a message at this moment; or the reason why nobody does.
+/// Finds who gets a message at this moment; or the reason why nobody does. Who had a closed account
+/// hears of nothing but its end.
 pub(super) async fn find(
     app: &App,
     conn: &mut Conn,
+    kind: NoticeKind,
     to: &To,
     account: Option<AccountId>,
 ) -> Result<Result<Recipient, &'static str>> {
@@ -32,6 +35,11 @@ pub(super) async fn find(
             secret.map(|Secret { to: contact, values: secret }| Recipient { contact, secret })
         }
         (To::Sealed(sealed), Some(account)) => {
+            let is_told = kind == NoticeKind::AccountDeleted
+                || identity::contact(conn, account).await?.is_some();
+            if !is_told {
+                return Ok(Err("ACCOUNT_CLOSED"));
+            }
             let contact = identity::open_contact(app, account, sealed)?;
             Ok(Recipient { contact, secret: none() })
         }

@@ -107,11 +107,13 @@ statement! {
         job_id = $8 \
      WHERE id = $1 AND attempts = $2 AND job_id = $7 AND state = 'pending'";
 
-    /// Ends the deliveries of messages of one kind about one resource that have not gone yet.
+    /// Ends the deliveries of messages of one kind about one resource that have not gone yet, those
+    /// that were given up too: nobody is to send them again.
     WithdrawAbout { kind: &'static str, resource: Uuid, now: Time },
     "UPDATE deliveries d SET state = 'skipped', reason = 'WITHDRAWN', ended_at = $3 \
      FROM notifications n \
-     WHERE n.resource_id = $2 AND n.kind = $1 AND d.notification_id = n.id AND d.state = 'pending'";
+     WHERE n.resource_id = $2 AND n.kind = $1 AND d.notification_id = n.id \
+        AND d.state IN ('pending', 'failed')";
 
     /// A device of an account, with its session.
     FindDevice { id: Uuid, account: AccountId } -> (Text, SqlUuid),

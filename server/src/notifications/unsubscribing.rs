@@ -90,7 +90,8 @@ async fn ask(State(pages): State<Pages>, Path(token): Path<String>, request: Req
     }
 }
 
-/// Closes the class. Mail programs and the button do the same; again, it changes nothing more.
+/// Closes the class. Mail programs and the button do the same; again, it changes nothing more. For an
+/// account that is closed the same page comes, and nothing is written.
 async fn close(
     State(pages): State<Pages>,
     Path(token): Path<String>,
@@ -101,11 +102,14 @@ async fn close(
         Err(refusal) => return refusal,
     };
     let app = &pages.app;
-    let closed = app
-        .db
-        .transaction(async move |conn| preferences::close_class(app, conn, account, class).await);
+    let closed = app.db.transaction(async move |conn| {
+        if identity::contact(conn, account).await?.is_some() {
+            preferences::close_class(app, conn, account, class).await?;
+        }
+        Ok(())
+    });
     match closed.await {
-        Ok(_) => match pages.language(account).await {
+        Ok(()) => match pages.language(account).await {
             Ok(language) => page(language, class, true),
             Err(error) => fault(&error),
         },

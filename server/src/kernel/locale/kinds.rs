@@ -81,11 +81,12 @@ kinds! {
         "clinic": "Lake View Clinic",
         "cancel_hours": 24,
     });
-    /// A visit is cancelled: `doctor`, `start`.
+    /// A visit is cancelled: `doctor`, `start`, `by` (`patient`, `doctor` or `clinic`).
     AppointmentCancelled = "appointment_cancelled", json!({
         "name": "Asha Rao",
         "doctor": "Dr. Meera Iyer",
         "start": "Friday, 20 November 2026, 10:30 (Asia/Kolkata)",
+        "by": "clinic",
     });
     /// A prescription can be fetched: `doctor`. Nothing of what is in it.
     PrescriptionIssued = "prescription_issued", json!({

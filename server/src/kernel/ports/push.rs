@@ -167,9 +167,7 @@ impl Fcm {
         if answer.status == StatusCode::UNAUTHORIZED {
             self.access.lock().await.token = None;
         }
-        let details = answer.field("/error/details");
-        let details = details.as_ref().and_then(|details| details.as_array());
-        if details.is_some_and(|all| all.iter().any(|one| one["errorCode"] == "UNREGISTERED")) {
+        if answer.field("/error").is_some_and(|error| is_gone(&error)) {
             return Err(PortError::RecipientGone);
         }
         Err(answer.refusal(None))
@@ -230,6 +228,21 @@ impl Fcm {
         let life = Duration::from_secs(life).saturating_sub(RENEW_BEFORE);
         Ok((token.to_owned(), life))
     }
+}
+
+/// Whether a refusal says that no message ever gets there by this token: it has ended, it is another
+/// project's, or it is none.
+fn is_gone(error: &serde_json::Value) -> bool {
+    let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let has_code = |code: &str| details.iter().any(|one| one["errorCode"] == code);
+    let names_token = || {
+        let violations = details.iter().filter_map(|one| one["fieldViolations"].as_array());
+        violations.flatten().any(|one| one["field"] == "message.token")
+            || error["message"].as_str().is_some_and(|text| text.contains("registration token"))
+    };
+    has_code("UNREGISTERED")
+        || has_code("SENDER_ID_MISMATCH")
+        || (error["status"] == "INVALID_ARGUMENT" && names_token())
 }
 
 #[cfg(test)]
@@ -334,6 +347,22 @@ mod tests {
         assert!(!push.send(&message()).await.unwrap_err().is_temporary());
         assert!(push.send(&message()).await.unwrap_err().is_temporary());
         served.await.unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_token_is_told_from_what_is_wrong_with_the_message() {
+        let refusal = |status: &str, message: &str, detail: serde_json::Value| {
+            is_gone(&json!({ "status": status, "message": message, "details": [detail] }))
+        };
+        let code = |code: &str| json!({ "errorCode": code });
+        let field = |field: &str| json!({ "fieldViolations": [{ "field": field }] });
+        assert!(refusal("PERMISSION_DENIED", "", code("SENDER_ID_MISMATCH")));
+        assert!(refusal("INVALID_ARGUMENT", "", field("message.token")));
+        let text = "The registration token is not a valid FCM registration token";
+        assert!(refusal("INVALID_ARGUMENT", text, code("INVALID_ARGUMENT")));
+        assert!(!refusal("INVALID_ARGUMENT", "", field("message.data")));
+        assert!(!refusal("INVALID_ARGUMENT", "", code("INVALID_ARGUMENT")));
+        assert!(!refusal("PERMISSION_DENIED", "", code("THIRD_PARTY_AUTH_ERROR")));
     }
 
     #[tokio::test]
