@@ -21,7 +21,9 @@ CREATE TABLE webhook_endpoints (
     cursor_seq bigint NOT NULL,
     -- When events were found to have left the feed before they were taken over.
     missed_at timestamptz,
+    -- Since when every attempt has failed, and when the last one did.
     failing_since timestamptz,
+    failed_at timestamptz,
     -- Nothing is sent before: it asked for a pause, or there is nothing to be done.
     rests_until timestamptz,
     lease_id uuid,

@@ -603,6 +603,7 @@ diesel::table! {
         cursor_seq -> Int8,
         missed_at -> Nullable<Timestamptz>,
         failing_since -> Nullable<Timestamptz>,
+        failed_at -> Nullable<Timestamptz>,
         rests_until -> Nullable<Timestamptz>,
         lease_id -> Nullable<Uuid>,
         lease_until -> Nullable<Timestamptz>,

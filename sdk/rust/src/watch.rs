@@ -47,7 +47,8 @@ impl Client {
     /// not pass by waiting, such as [`Error::SessionEnded`].
     ///
     /// A token from before the feed's beginning (30 days) ends the stream with an error that
-    /// [`is`](Error::is) `ErrorReason::FeedTokenTooOld`. With `request.snapshot` a snapshot begins
+    /// [`is`](Error::is) `ErrorReason::FeedTokenTooOld`, and one that the server does not know, such as
+    /// one from before a restore, with `ErrorReason::FeedTokenInvalid`. With `request.snapshot` a snapshot begins
     /// instead, as it does when there is no token: messages with `snapshot` and without a token
     /// name what exists. [`follow`](Self::follow) tells the two kinds of messages apart.
     #[must_use]
@@ -136,7 +137,7 @@ impl Watch {
                     return Ok(Told::Message(message));
                 }
                 Ok(None) => Duration::ZERO,
-                Err(error) if self.with_snapshot && error.is(ErrorReason::FeedTokenTooOld) => {
+                Err(error) if self.with_snapshot && leads_nowhere(&error) => {
                     self.request.resume_token.clear();
                     self.request.snapshot = true;
                     Duration::ZERO
@@ -148,6 +149,12 @@ impl Watch {
             tokio::time::sleep(pause + RetryPolicy::default().jitter(self.failures)).await;
         }
     }
+}
+
+/// Whether the feed cannot be read from the token any more: what lies behind it was swept, or the
+/// server was restored to a state from before it.
+fn leads_nowhere(error: &Error) -> bool {
+    error.is(ErrorReason::FeedTokenTooOld) || error.is(ErrorReason::FeedTokenInvalid)
 }
 
 /// How long to wait at least before going on; none when waiting does not help. An open stream

@@ -9,6 +9,7 @@
 //! together: none has a timer of its own.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -135,10 +136,25 @@ impl Hub {
         viewer.ok_or_else(|| Error::of(Reason::Unauthenticated))
     }
 
+    /// Ends a call whose session has ended since it began, or may no longer see what it could.
+    pub(super) async fn require_kept(&self, conn: &mut Conn, session: &SignedIn) -> Result<()> {
+        let id = session.session;
+        let facts = self.0.sessions.find_many(&self.0.app, conn, vec![id]).await?;
+        let kept = facts.get(&id).is_some_and(|facts| {
+            facts.account == session.account
+                && facts.scopes.as_deref() == session.scopes.as_deref()
+                && session.roles.iter().all(|role| facts.roles.contains(role))
+        });
+        if kept { Ok(()) } else { Err(Error::of(Reason::Unauthenticated)) }
+    }
+
     /// Works until no stream is left.
     async fn run(self) {
         loop {
-            tokio::join!(self.look_on(), self.check_on(), self.keep_time());
+            // One of them decides that it is over, for all. If each did, the others could go on for
+            // a stream that came between, and nobody would read the feed for it.
+            let over = AtomicBool::new(false);
+            tokio::join!(self.look_on(&over), self.check_on(&over), self.keep_time(&over));
             let mut table = self.table();
             // Otherwise a stream has come meanwhile, and may have joined at that position.
             if table.is_empty() {
@@ -150,12 +166,8 @@ impl Hub {
         }
     }
 
-    fn is_needed(&self) -> bool {
-        !self.table().is_empty()
-    }
-
-    async fn look_on(&self) {
-        while self.is_needed() {
+    async fn look_on(&self, over: &AtomicBool) {
+        while !self.table().is_empty() {
             let pause = match self.look().await {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => PERIOD,
@@ -166,6 +178,7 @@ impl Hub {
             };
             tokio::time::sleep(pause).await;
         }
+        over.store(true, Ordering::Relaxed);
     }
 
     /// One look at the feed; whether there is more.
@@ -215,9 +228,9 @@ impl Hub {
         }
     }
 
-    async fn check_on(&self) {
+    async fn check_on(&self, over: &AtomicBool) {
         let (mut checked, mut due) = (Instant::now(), Instant::now());
-        while self.is_needed() {
+        while !over.load(Ordering::Relaxed) {
             if due <= Instant::now() {
                 due = Instant::now() + CHECK;
                 match self.check().await {
@@ -248,10 +261,10 @@ impl Hub {
 
     /// Reminds streams of their checkpoints, gives up those that nobody reads, and tells all when
     /// the server stops.
-    async fn keep_time(&self) {
+    async fn keep_time(&self, over: &AtomicBool) {
         let Inner { app, .. } = &*self.0;
         let mut told = false;
-        while self.is_needed() {
+        while !over.load(Ordering::Relaxed) {
             let (now, time) = (Instant::now(), app.clock.now());
             self.table().seats().for_each(|seat| seat.tick(now, time));
             if told {

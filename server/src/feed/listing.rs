@@ -2,6 +2,7 @@
 
 use clinicd_proto::feed::v1 as pb;
 
+use super::hub::Hub;
 use super::{rules, token};
 use crate::app::App;
 use crate::kernel::access::Caller;
@@ -18,11 +19,11 @@ const MAX_EVENTS: i32 = 1_000;
 const READS: usize = 10;
 
 pub(super) async fn list(
-    app: &App,
+    hub: &Hub,
     caller: &Caller,
     request: pb::ListEventsRequest,
 ) -> Result<pb::ListEventsResponse> {
-    let signed_in = caller.signed_in()?;
+    let (app, signed_in) = (hub.app(), caller.signed_in()?);
     let viewer = rules::viewer(signed_in.account, &signed_in.roles, signed_in.scopes.as_deref());
     let kinds = rules::kinds(&request.kinds)?;
     let max = match request.max_events {
@@ -49,6 +50,8 @@ pub(super) async fn list(
     if !request.resume_token.is_empty() {
         require_readable(&mut conn, begin).await?;
     }
+    // After the reading, so that a right which was taken before an event is not used for it.
+    hub.require_kept(&mut conn, signed_in).await?;
     Ok(pb::ListEventsResponse { events, resume_token: token::of(&app.keys.macs, position) })
 }
 

@@ -74,6 +74,8 @@ struct State {
     /// When something was sent.
     sent_at: Instant,
     checkpoint_due: bool,
+    /// The server reads for it: until it is done, the client has nothing to take.
+    reading: bool,
     /// Since when something waits and nothing is taken.
     waits_since: Option<Time>,
 }
@@ -91,6 +93,7 @@ impl Seat {
             queue: VecDeque::new(),
             sent_at: now,
             checkpoint_due: false,
+            reading: false,
             waits_since: None,
         };
         Self { session, kinds: kinds.into(), state: Mutex::new(state), wake: Notify::new() }
@@ -118,7 +121,9 @@ impl Seat {
             state.queue = VecDeque::new();
             state.standing = Standing::Away;
         }
-        state.waits_since.get_or_insert(now);
+        if !state.reading {
+            state.waits_since.get_or_insert(now);
+        }
         drop(state);
         self.wake.notify_one();
     }
@@ -189,7 +194,8 @@ impl Seat {
         let next = state.next(hub, now);
         match next {
             Next::Send(..) => state.sent(now, time),
-            _ => state.waits_since = None,
+            Next::Read => state.begin(),
+            Next::Wait | Next::End(_) => state.waits_since = None,
         }
         next
     }
@@ -199,9 +205,17 @@ impl Seat {
         self.state().sent(now, time);
     }
 
+    /// The server begins to read for the client, and may have to wait for its turn: what it waits for
+    /// does not count against the client.
+    pub(super) fn begin(&self) {
+        self.state().begin();
+    }
+
     /// Something was found for the client, which may have stopped taking anything meanwhile.
     pub(super) fn found(&self, time: Time) {
-        self.state().waits_since.get_or_insert(time);
+        let mut state = self.state();
+        state.reading = false;
+        state.waits_since.get_or_insert(time);
     }
 
     /// Where the client is told to go on, and how far the feed was looked at.
@@ -286,6 +300,10 @@ impl State {
             self.seen = self.seen.max(hub);
             self.position = self.seen;
         }
+    }
+
+    fn begin(&mut self) {
+        (self.reading, self.waits_since) = (true, None);
     }
 
     fn sent(&mut self, now: Instant, time: Time) {

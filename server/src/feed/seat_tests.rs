@@ -148,6 +148,22 @@ fn only_who_takes_nothing_although_there_is_something_is_given_up() {
 }
 
 #[test]
+fn while_the_server_reads_nobody_is_given_up() {
+    let seat = Seat::new(SessionId(Uuid::nil()), Vec::new(), at(10));
+    seat.join(at(20));
+    assert_eq!(next(&seat, 20), ('r', 10));
+    push(&seat, 21);
+    seat.tick(Instant::now(), time(1_000));
+    assert_eq!(seat.ended(), None, "it waits for us");
+    seat.take(found(&[18], 20, false), Instant::now());
+    seat.found(time(1_000));
+    seat.tick(Instant::now(), time(1_059));
+    assert_eq!(seat.ended(), None);
+    seat.tick(Instant::now(), time(1_060));
+    assert_eq!(seat.ended(), Some(Reason::FeedReaderStalled));
+}
+
+#[test]
 fn what_was_read_too_long_ago_is_judged_anew() {
     let seat = Seat::new(SessionId(Uuid::nil()), Vec::new(), at(10));
     let long_ago = Instant::now() - FRESH - Duration::from_millis(1);

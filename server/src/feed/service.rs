@@ -14,7 +14,6 @@ use crate::kernel::access::{Sessions, enter};
 /// `clinicd.feed.v1.FeedService`. One per process, so that its streams share one hub.
 #[derive(Clone)]
 pub struct Service {
-    app: App,
     hub: Hub,
 }
 
@@ -22,7 +21,7 @@ impl Service {
     /// The service; `sessions` are asked again and again while a stream lives.
     #[must_use]
     pub fn new(app: App, sessions: Sessions) -> Self {
-        Self { hub: Hub::new(app.clone(), sessions), app }
+        Self { hub: Hub::new(app, sessions) }
     }
 }
 
@@ -33,7 +32,7 @@ impl FeedService for Service {
         request: Request<pb::ListEventsRequest>,
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let (caller, request) = enter(request)?;
-        Ok(Response::new(listing::list(&self.app, &caller, request).await?))
+        Ok(Response::new(listing::list(&self.hub, &caller, request).await?))
     }
 
     type WatchStream = BoxStream<'static, Result<pb::WatchResponse, Status>>;

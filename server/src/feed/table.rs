@@ -59,13 +59,18 @@ impl Table {
     /// A new stream.
     pub(super) fn add(&mut self, session: &SignedIn, seat: Arc<Seat>) {
         let SignedIn { account, session: id, roles, scopes, .. } = session;
-        if is_wide(&rules::viewer(*account, roles, scopes.as_deref())) {
-            self.wide.insert(*id);
-        }
         let watched = self.watched.entry(*id).or_insert_with(|| {
             self.by_account.entry(*account).or_default().push(*id);
             Watched { account: *account, roles: roles.clone(), seats: Vec::with_capacity(1) }
         });
+        // Those that have lost a role are over; who comes afterwards is not one of them.
+        if watched.seats.iter().all(|seat| seat.ended().is_some()) {
+            watched.roles.clone_from(roles);
+            self.wide.remove(id);
+        }
+        if is_wide(&rules::viewer(*account, roles, scopes.as_deref())) {
+            self.wide.insert(*id);
+        }
         watched.seats.push(seat);
     }
 
@@ -143,8 +148,9 @@ impl Table {
         asked: Vec<SessionId>,
         facts: &HashMap<SessionId, SessionFacts>,
     ) -> Viewers {
-        let judge = |id: &SessionId| self.watched.get(id)?.judge(facts.get(id));
-        asked.into_iter().map(|id| (id, judge(&id))).collect()
+        // Who has left meanwhile may come again at any moment, and was not judged then.
+        let judge = |id| Some((id, self.watched.get(&id)?.judge(facts.get(&id))));
+        asked.into_iter().filter_map(judge).collect()
     }
 
     /// Pushes an event to all who may see it. How many streams it reached.
@@ -188,14 +194,13 @@ impl Table {
     ) {
         for id in changed {
             let Some(watched) = self.watched.get_mut(id) else { continue };
-            let Some(viewer) = watched.judge(facts.get(id)) else {
+            if watched.judge(facts.get(id)).is_none() {
                 watched.seats.iter().for_each(|seat| seat.end(Reason::Unauthenticated));
-                continue;
-            };
-            if let Some(facts) = facts.get(id) {
-                watched.roles.clone_from(&facts.roles);
             }
-            if is_wide(&viewer) {
+            let Some(facts) = facts.get(id) else { continue };
+            // Also by those whose seats have just ended: later ones are judged by what they have.
+            watched.roles.clone_from(&facts.roles);
+            if is_wide(&rules::viewer(facts.account, &facts.roles, facts.scopes.as_deref())) {
                 self.wide.insert(*id);
             } else {
                 self.wide.remove(id);

@@ -123,11 +123,14 @@ impl Watcher {
         }
         let Some(mut snapshot) = self.snapshot.take() else { return Ok(None) };
         let (hub, seat) = (self.hub.clone(), Arc::clone(&self.place));
+        seat.begin();
         let (snapshot, page) = apart(async move {
             let _reader = hub.reader().await?;
             let mut conn = hub.app().db.read().await?;
             let viewer = hub.viewer(&mut conn, &seat).await?;
             let page = snapshot.page(&mut conn, &viewer).await?;
+            // Who lost a right while the page was read does not get it.
+            hub.viewer(&mut conn, &seat).await?;
             seat.found(hub.app().clock.now());
             Ok((snapshot, page))
         })
@@ -166,9 +169,17 @@ fn apart<T: Send + 'static>(
 async fn read_on(hub: Hub, seat: Arc<Seat>) -> Result<()> {
     let _reader = hub.reader().await?;
     let mut conn = hub.app().db.read().await?;
-    let viewer = hub.viewer(&mut conn, &seat).await?;
+    let mut viewer = hub.viewer(&mut conn, &seat).await?;
     let (_, seen) = seat.positions();
-    let found = events::read_after(&mut conn, seen, &viewer, &seat.kinds, EVENTS).await?;
+    let found = loop {
+        let found = events::read_after(&mut conn, seen, &viewer, &seat.kinds, EVENTS).await?;
+        // Asked after the reading, so that a right which was taken before an event is not used for it.
+        let now = hub.viewer(&mut conn, &seat).await?;
+        if now == viewer {
+            break found;
+        }
+        viewer = now;
+    };
     // Afterwards, so that what is swept meanwhile is not missed silently.
     listing::require_readable(&mut conn, seen).await?;
     drop(conn);

@@ -1,5 +1,6 @@
 //! The feed as apps read it: what holds for every stream, whatever happens to it.
 
+mod coming;
 mod rights;
 mod slow;
 mod snapshots;

@@ -121,8 +121,8 @@ async fn readers_that_stall_are_given_up_and_nobody_else() {
     world.finish().await;
 }
 
-/// Seen to fail while the deadline of a call went along to the server: a checkpoint came with each
-/// stream that was opened anew.
+/// With the deadline of calls it would be cut off, and a checkpoint would come with each stream that is
+/// opened anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watched_feed_outlives_the_deadline_of_calls() {
     let world = World::start().await;

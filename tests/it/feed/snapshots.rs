@@ -238,8 +238,8 @@ fn change(owner: &str, writer: usize, round: usize) -> String {
     )
 }
 
-/// Seen to fail when the position is taken after the snapshot instead of before it: copies
-/// never became what the database holds.
+/// If the position were taken after the snapshot instead of before it, what happens in between would be
+/// missing from copies, which would never become what the database holds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_and_what_follows_have_no_gap() {
     const WRITERS: usize = 8;

@@ -5,9 +5,10 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::feed::v1 as pb;
 
 use super::rows::{
-    ChangeEndpoint, EndpointRow, EndpointState, WakeWaiting, id_from, lock, shown_one,
+    ChangeEndpoint, DropOtherKinds, EndpointRow, EndpointState, WakeWaiting, id_from, lock,
+    shown_one,
 };
-use super::rules;
+use super::{rules, taking_over};
 use crate::app::App;
 use crate::feed::rules as feed_rules;
 use crate::kernel::access::Caller;
@@ -69,6 +70,12 @@ pub(super) async fn update(
             now,
         };
         let row: EndpointRow = put.get_result(conn).await?;
+        if change.kinds.is_some() && !row.kinds.is_empty() {
+            let kinds = List(row.kinds.clone());
+            DropOtherKinds { endpoint: id, kinds }.execute(conn).await?;
+            // Resources of different kinds may have one id, such as an account and its doctor.
+            taking_over::begin_all_turns(conn, id, row.cursor(), now).await?;
+        }
         if anew {
             WakeWaiting { endpoint: id, now }.execute(conn).await?;
         }

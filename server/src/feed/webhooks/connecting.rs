@@ -4,13 +4,14 @@
 //! connected to: a name that leads somewhere else a moment later changes nothing. Addresses in a URL
 //! go the same way. A name with one inner address among public ones is refused as a whole.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::{BoxFuture, select_ok};
+use futures_util::future::{BoxFuture, Shared, select_ok};
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::rt::TokioIo;
@@ -27,6 +28,8 @@ use crate::kernel::transport::Network;
 const CONNECT: Duration = Duration::from_secs(5);
 /// Names that are looked up at a time. A look-up cannot be broken off and holds a thread.
 const LOOKUPS: usize = 64;
+/// How long a name waits for its look-up to begin.
+const BUSY: Duration = Duration::from_secs(2);
 /// Addresses of one name that are tried, all at once.
 const TRIED: usize = 4;
 
@@ -45,14 +48,27 @@ pub(super) enum Refusal {
     /// It took too long.
     #[error("it took too long")]
     Timeout,
+    /// Too much is going on here.
+    #[error("too many names are looked up")]
+    Busy,
 }
 
 /// Connects to judged addresses, without TLS.
 #[derive(Clone)]
 pub(super) struct Guarded {
     opened: Arc<[Network]>,
-    lookups: Arc<Semaphore>,
+    lookups: Lookups,
 }
+
+/// Looks names up, each once at a time: a name whose servers are dead holds one thread, however much
+/// is sent there.
+#[derive(Clone)]
+struct Lookups {
+    places: Arc<Semaphore>,
+    running: Arc<Mutex<HashMap<String, Lookup>>>,
+}
+
+type Lookup = Shared<BoxFuture<'static, Result<Vec<IpAddr>, Refusal>>>;
 
 /// The same with TLS for https, in time.
 #[derive(Clone)]
@@ -72,8 +88,7 @@ impl Connector {
             .with_safe_default_protocol_versions()?
             .with_root_certificates(authorities)
             .with_no_client_auth();
-        let lookups = Arc::new(Semaphore::new(LOOKUPS));
-        let guarded = Guarded { opened: opened.into(), lookups };
+        let guarded = Guarded { opened: opened.into(), lookups: Lookups::new(LOOKUPS) };
         let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
         Ok(Self(builder.enable_http1().wrap_connector(guarded)))
     }
@@ -129,14 +144,42 @@ impl Guarded {
             Host::Address(address) => return Ok(vec![SocketAddr::new(address, port)]),
             Host::Name(name) => name,
         };
-        let place = Arc::clone(&self.lookups).acquire_owned().await.map_err(|_| Refusal::Dns)?;
-        let lookup = tokio::task::spawn_blocking(move || {
-            let found = (name.as_str(), port).to_socket_addrs().map(Iterator::collect);
-            drop(place);
+        let found = self.lookups.of(name).await?;
+        Ok(found.into_iter().map(|address| SocketAddr::new(address, port)).collect())
+    }
+}
+
+impl Lookups {
+    fn new(places: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), running: Arc::default() }
+    }
+
+    /// The look-up of this name that runs, or a new one. It goes on when nobody waits any more.
+    fn of(&self, name: String) -> Lookup {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lookup) = running.get(&name) {
+            return lookup.clone();
+        }
+        let (lookups, of) = (self.clone(), name.clone());
+        let lookup = tokio::spawn(async move {
+            let found = lookups.look_up(of.clone()).await;
+            lookups.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&of);
             found
         });
-        let found: Vec<SocketAddr> =
-            lookup.await.map_err(|_| Refusal::Dns)?.map_err(|_| Refusal::Dns)?;
+        let lookup = lookup.map(|found| found.unwrap_or(Err(Refusal::Busy))).boxed().shared();
+        running.insert(name, lookup.clone());
+        lookup
+    }
+
+    async fn look_up(&self, name: String) -> Result<Vec<IpAddr>, Refusal> {
+        let place = tokio::time::timeout(BUSY, Arc::clone(&self.places).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(Refusal::Busy) };
+        let lookup = tokio::task::spawn_blocking(move || {
+            let found = (name.as_str(), 0).to_socket_addrs();
+            drop(place);
+            found.map(|found| found.map(|address| address.ip()).collect::<Vec<_>>())
+        });
+        let found = lookup.await.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Dns)?;
         if found.is_empty() { Err(Refusal::Dns) } else { Ok(found) }
     }
 }
@@ -147,8 +190,21 @@ mod tests {
     use super::*;
 
     async fn refusal(uri: &str, opened: &[Network]) -> Option<Refusal> {
-        let guarded = Guarded { opened: opened.into(), lookups: Arc::new(Semaphore::new(LOOKUPS)) };
+        let guarded = Guarded { opened: opened.into(), lookups: Lookups::new(LOOKUPS) };
         guarded.connect(&uri.parse().unwrap()).await.err()
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_once_at_a_time_and_who_finds_no_place_is_not_to_blame() {
+        let lookups = Lookups::new(1);
+        let place = Arc::clone(&lookups.places).acquire_owned().await.unwrap();
+        let (one, same) = (lookups.of("localhost".into()), lookups.of("localhost".into()));
+        assert!(one.ptr_eq(&same));
+        assert_eq!(one.await, Err(Refusal::Busy));
+        drop(place);
+        assert!(lookups.of("localhost".into()).await.is_ok());
+        assert!(lookups.running.lock().unwrap().is_empty());
+        assert_eq!(lookups.places.available_permits(), 1);
     }
 
     /// `localhost` is a name that resolves to an inner address.

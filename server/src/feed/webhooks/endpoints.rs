@@ -5,10 +5,10 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::feed::v1 as pb;
 
 use super::rows::{
-    CountEndpoints, DropBehind, EndpointId, EndpointRow, HideEndpoint, InsertEndpoint, LockOwner,
+    CountEndpoints, EndpointId, EndpointRow, HideEndpoint, HoldBehind, InsertEndpoint, LockOwner,
     MoveBack, PutSecret, id_from, lock, owner, shown_one,
 };
-use super::{jobs, rules, signing, turns};
+use super::{jobs, rules, signing};
 use crate::app::App;
 use crate::feed::{listing, rules as feed_rules};
 use crate::kernel::access::Caller;
@@ -105,8 +105,8 @@ pub(super) async fn rotate(
     .await
 }
 
-/// `ReplayFrom`: moves the cursor back. What waits behind it goes, and comes again when the cursor
-/// passes, in its place among what had been taken.
+/// `ReplayFrom`: moves the cursor back. What waits behind it goes on waiting, and has its turn when
+/// the cursor passes, in its place among what had been taken.
 pub(super) async fn replay(
     app: &App,
     caller: &Caller,
@@ -115,14 +115,14 @@ pub(super) async fn replay(
     let id = id_from(&request.endpoint_id)?;
     app.once(caller, &request.request_id, &request, async |conn| {
         let mut row = lock(conn, caller, id).await?;
-        let horizon = turns::horizon(conn).await?;
+        let horizon = events::horizon(conn).await?;
         let asked = listing::start(app, conn, &request.resume_token).await?.unwrap_or(horizon);
         if asked < horizon {
             return Err(Error::of(Reason::FeedTokenTooOld));
         }
         if asked < row.cursor() {
             let (xid, seq) = (asked.xid, asked.seq);
-            DropBehind { id, xid, seq }.execute(conn).await?;
+            HoldBehind { id, xid, seq }.execute(conn).await?;
             row = MoveBack { id, xid, seq, now: app.clock.now() }.get_result(conn).await?;
             app.events.emit(conn, row.event("webhook_endpoint.replayed")).await?;
         }

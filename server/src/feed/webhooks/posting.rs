@@ -13,7 +13,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::connecting::{Connector, Refusal};
-use super::rules::Attempt;
+use super::rules::{Attempt, INTERNAL};
 use super::signing;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::events::ResourceKind;
@@ -139,6 +139,7 @@ fn reason_of(error: &hyper_util::client::legacy::Error) -> &'static str {
                 Refusal::Address => "ADDRESS_REFUSED",
                 Refusal::Connect => "CONNECT",
                 Refusal::Timeout => "TIMEOUT",
+                Refusal::Busy => INTERNAL,
             };
         }
         if is_tls(inner) {

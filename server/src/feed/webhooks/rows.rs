@@ -141,6 +141,7 @@ statement! {
         "UPDATE webhook_endpoints SET url = $2, display_name = $3, kinds = $4, state = $5, \
             problem = CASE WHEN $5 = 'disabled' THEN problem ELSE '' END, \
             failing_since = CASE WHEN $6 THEN NULL ELSE failing_since END, \
+            failed_at = CASE WHEN $6 THEN NULL ELSE failed_at END, \
             rests_until = CASE WHEN $6 THEN NULL ELSE rests_until END, \
             version = version + 1, updated_at = $7 WHERE id = $1 RETURNING",
         ""
@@ -151,10 +152,20 @@ statement! {
     "UPDATE webhook_deliveries SET next_at = $2, attempts = 0 \
      WHERE endpoint_id = $1 AND state = 'pending' AND next_at IS NOT NULL";
 
-    /// Another secret; the one before signs beside it for a while.
+    /// Drops what waits of other kinds than these.
+    DropOtherKinds { endpoint: EndpointId, kinds: List<ResourceKind> },
+    "DELETE FROM webhook_deliveries \
+     WHERE endpoint_id = $1 AND state = 'pending' AND resource_kind <> ALL ($2)";
+
+    /// Another secret; the one before signs beside it for a while. One that still signs stays: who
+    /// rotates twice has not taken the one between into use.
     PutSecret { id: EndpointId, secret: Vec<u8>, until: Time, now: Time } -> EndpointSql,
     endpoint_columns!(
-        "UPDATE webhook_endpoints SET previous_secret = secret, previous_secret_until = $3, \
+        "UPDATE webhook_endpoints SET \
+            previous_secret = CASE WHEN previous_secret_until > $4 THEN previous_secret \
+                ELSE secret END, \
+            previous_secret_until = CASE WHEN previous_secret_until > $4 \
+                THEN previous_secret_until ELSE $3 END, \
             secret = $2, version = version + 1, updated_at = $4 WHERE id = $1 RETURNING",
         ""
     );
@@ -162,14 +173,13 @@ statement! {
     /// Moves the cursor back.
     MoveBack { id: EndpointId, xid: i64, seq: i64, now: Time } -> EndpointSql,
     endpoint_columns!(
-        "UPDATE webhook_endpoints SET cursor_xid = $2, cursor_seq = $3, rests_until = NULL, \
-            version = version + 1, updated_at = $4 WHERE id = $1 RETURNING",
+        "UPDATE webhook_endpoints SET cursor_xid = $2, cursor_seq = $3, version = version + 1, updated_at = $4 WHERE id = $1 RETURNING",
         ""
     );
 
-    /// What waits behind the cursor will be taken over anew.
-    DropBehind { id: EndpointId, xid: i64, seq: i64 },
-    "DELETE FROM webhook_deliveries \
+    /// What waits behind the cursor begins anew when the cursor passes it.
+    HoldBehind { id: EndpointId, xid: i64, seq: i64 },
+    "UPDATE webhook_deliveries SET attempts = 0, next_at = NULL, status_code = 0, reason = '' \
      WHERE endpoint_id = $1 AND state = 'pending' AND (xid, seq) > ($2, $3)";
 
     /// Hides an endpoint and forgets its secrets.

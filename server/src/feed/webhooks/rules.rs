@@ -16,6 +16,13 @@ const WAITS: [i64; 9] =
 const JITTER: i64 = 10;
 /// Longest wait that an endpoint can ask for, in seconds.
 const LONGEST_WAIT: i64 = 24 * 3_600;
+/// Longest time between two attempts, in seconds: the longest wait with its spread, and a quarter of
+/// an hour in which others have their turn.
+const APART: i64 = LONGEST_WAIT + LONGEST_WAIT / JITTER + 900;
+/// Wait after an attempt that failed here, in seconds; up to 15 more spread what failed together.
+const OUR_WAIT: i64 = 15;
+/// Why an attempt failed here: it counts neither against the event nor against the endpoint.
+pub(super) const INTERNAL: &str = "INTERNAL";
 /// How long an endpoint may fail before it is disabled, in seconds.
 const PATIENCE: i64 = 3 * 24 * 3_600;
 
@@ -120,6 +127,11 @@ impl Attempt {
         self.reason.is_empty()
     }
 
+    /// It failed here, and says nothing about the endpoint.
+    pub(super) fn is_ours(self) -> bool {
+        self.reason == INTERNAL
+    }
+
     /// The endpoint wants no more events, ever.
     pub(super) fn is_gone(self) -> bool {
         self.status == GONE
@@ -138,12 +150,22 @@ impl Attempt {
         if self.is_taken() {
             return Next::Delivered;
         }
+        if self.is_ours() {
+            return Next::Retry(now.plus_seconds(OUR_WAIT + i64::from(random % 16)));
+        }
         let wait = usize::try_from(attempts - 1).ok().and_then(|past| WAITS.get(past));
         let Some(wait) = wait else { return Next::Failed };
         let spread = wait * i64::from(random) / (i64::from(u8::MAX) * JITTER);
         let asked = self.retry_after.unwrap_or(0).clamp(0, LONGEST_WAIT);
         Next::Retry(now.plus_seconds((wait + spread).max(asked)))
     }
+}
+
+/// Since when every attempt has failed, when one more does now: failures that lie further apart than
+/// two attempts say nothing about the time between.
+pub(super) fn failing_since(since: Option<Time>, last: Option<Time>, now: Time) -> Time {
+    let connected = last.is_some_and(|last| now <= last.plus_seconds(APART));
+    since.filter(|_| connected).unwrap_or(now)
 }
 
 /// Whether an endpoint of which every attempt has failed since then is given up.
@@ -261,5 +283,15 @@ mod tests {
     fn an_endpoint_is_given_up_after_three_days() {
         assert!(!is_given_up(now(), now().plus_seconds(3 * 86_400 - 1)));
         assert!(is_given_up(now(), now().plus_seconds(3 * 86_400)));
+    }
+
+    #[test]
+    fn failures_far_apart_are_not_one_and_ours_are_none_of_theirs() {
+        let at = |seconds| now().plus_seconds(seconds);
+        assert_eq!(failing_since(None, None, at(5)), at(5));
+        assert_eq!(failing_since(Some(at(5)), Some(at(9)), at(9 + APART)), at(5));
+        assert_eq!(failing_since(Some(at(5)), Some(at(9)), at(10 + APART)), at(10 + APART));
+        let ours = Attempt { status: 0, reason: INTERNAL, retry_after: None };
+        assert_eq!(ours.next(10, now(), 0), Next::Retry(at(OUR_WAIT)));
     }
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::posting::Poster;
 use super::rows::{EndpointId, Lease};
-use super::rules::Attempt;
+use super::rules::{Attempt, INTERNAL};
 use super::turns::{self, Due, Ended, Found, Turn};
 use crate::app::App;
 use crate::kernel::error::{Error, Result};
@@ -61,28 +61,35 @@ impl Service {
                     tracing::warn!(error = %error, "a lease of a webhook endpoint was not given back");
                 }
             }
-            Ok(false) => tracing::warn!(endpoint = %self.endpoint, "the lease was lost"),
+            Ok(false) => {}
             Err(error) => {
                 tracing::warn!(error = %error, "a webhook endpoint was left to its lease");
             }
         }
     }
 
-    /// False when the lease is lost.
+    /// Whether the lease may be given back. Not while a partner may still work on what was cut off:
+    /// then it runs out.
     async fn serve(&self, stop: &CancellationToken) -> Result<bool> {
         let (begun, mut taken, mut stopping) = (Instant::now(), Instant::now(), None);
         let mut sending = Sending::new();
         let (mut busy, mut ended) = (Vec::new(), Vec::new());
         loop {
             if stop.is_cancelled() && stopping.get_or_insert_with(Instant::now).elapsed() > LAST {
-                return Ok(true);
+                if !ended.is_empty() {
+                    self.turn(&ended, &busy, 0).await?;
+                }
+                return Ok(sending.is_empty());
             }
             let over = stopping.is_some() || begun.elapsed() > SLICE;
             let room = if over { 0 } else { PARALLEL - sending.len() };
             let mut more = false;
             if room > 0 || !ended.is_empty() {
                 match self.turn(&ended, &busy, room).await {
-                    Ok(None) => return Ok(false),
+                    Ok(None) => {
+                        tracing::warn!(endpoint = %self.endpoint, "the lease was lost");
+                        return Ok(false);
+                    }
                     Ok(Some(found)) => {
                         taken = Instant::now();
                         ended.clear();
@@ -130,7 +137,7 @@ impl Service {
         for due in found.due {
             let (app, poster) = (self.app.clone(), Arc::clone(&self.poster));
             let (url, keys) = (Arc::clone(&url), Arc::clone(&keys));
-            sending.push(async move { send_one(&app, &poster, &url, &keys, &due).await }.boxed());
+            sending.push(async move { send_one(&app, &poster, url, &keys, due).await }.boxed());
         }
     }
 
@@ -141,14 +148,20 @@ impl Service {
     }
 }
 
-async fn send_one(app: &App, poster: &Poster, url: &str, keys: &[hmac::Key], due: &Due) -> Ended {
-    let sent = poster.post(url, keys, &due.message, app.clock.now()).await;
+async fn send_one(
+    app: &App,
+    poster: &Poster,
+    url: Arc<str>,
+    keys: &[hmac::Key],
+    due: Due,
+) -> Ended {
+    let sent = poster.post(&url, keys, &due.message, app.clock.now()).await;
     let attempt = sent.unwrap_or_else(|error| {
         tracing::warn!(error = %error, "an event was not sent");
-        Attempt { status: 0, reason: "INTERNAL", retry_after: None }
+        Attempt { status: 0, reason: INTERNAL, retry_after: None }
     });
     let outcome = if attempt.is_taken() { "taken" } else { "failed" };
     counter!("clinicd_webhook_attempts_total", "outcome" => outcome).increment(1);
     let [random] = app.random.bytes::<1>();
-    due.ended(attempt, app.clock.now(), random)
+    due.ended(url, attempt, app.clock.now(), random)
 }

@@ -5,7 +5,7 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::rows::EndpointId;
-use super::turns::{Held, RestEndpoint, horizon};
+use super::turns::{Held, RestEndpoint};
 use crate::app::App;
 use crate::feed::rules as feed_rules;
 use crate::kernel::db::Conn;
@@ -23,10 +23,10 @@ const WAITING: i64 = 5_000;
 const FULL_SECONDS: i64 = 1;
 
 statement! {
-    /// How many events wait, counted up to a limit.
-    CountWaiting { endpoint: EndpointId, limit: i64 } -> sql_types::BigInt,
+    /// How many events wait up to the cursor, counted up to a limit.
+    CountWaiting { endpoint: EndpointId, xid: i64, seq: i64, limit: i64 } -> sql_types::BigInt,
     "SELECT count(*) FROM (SELECT FROM webhook_deliveries \
-        WHERE endpoint_id = $1 AND state = 'pending' LIMIT $2) waiting";
+        WHERE endpoint_id = $1 AND state = 'pending' AND (xid, seq) <= ($2, $3) LIMIT $4) waiting";
 
     /// Takes events over. One that was ended comes again: somebody asked for a replay.
     InsertDeliveries {
@@ -53,6 +53,15 @@ statement! {
         ORDER BY w.xid, w.seq LIMIT 1) first \
      WHERE d.id = first.id AND d.next_at IS NULL";
 
+    /// Gives the first waiting event of each resource its turn, wherever none has it: what was
+    /// before it has gone.
+    BeginAllTurns { endpoint: EndpointId, now: Time, xid: i64, seq: i64 },
+    "UPDATE webhook_deliveries d SET next_at = $2 \
+     FROM (SELECT DISTINCT ON (w.resource_id) w.id FROM webhook_deliveries w \
+        WHERE w.endpoint_id = $1 AND w.state = 'pending' AND (w.xid, w.seq) <= ($3, $4) \
+        ORDER BY w.resource_id, w.xid, w.seq) first \
+     WHERE d.id = first.id AND d.next_at IS NULL";
+
     /// Moves the cursor; `missed`: events had left the feed before they were taken over.
     MoveCursor { id: EndpointId, xid: i64, seq: i64, missed: Option<Time> },
     "UPDATE webhook_endpoints SET cursor_xid = $2, cursor_seq = $3, \
@@ -60,19 +69,28 @@ statement! {
 }
 
 /// Takes over what comes next in the feed. False when there is nothing, or when so much waits that
-/// it stays there.
-pub(super) async fn take_over(app: &App, conn: &mut Conn, held: &Held, now: Time) -> Result<bool> {
-    let id = held.id;
-    let waiting: i64 = CountWaiting { endpoint: id, limit: WAITING }.get_result(conn).await?;
+/// it stays there. `idle`: nothing is due, and nothing is being sent.
+pub(super) async fn take_over(
+    app: &App,
+    conn: &mut Conn,
+    held: &Held,
+    idle: bool,
+    now: Time,
+) -> Result<bool> {
+    let (id, Position { xid, seq }) = (held.id, held.cursor());
+    let count = CountWaiting { endpoint: id, xid, seq, limit: WAITING };
+    let waiting: i64 = count.get_result(conn).await?;
     if waiting >= WAITING {
-        RestEndpoint { id, until: now.plus_seconds(FULL_SECONDS) }.execute(conn).await?;
+        if idle {
+            RestEndpoint { id, until: now.plus_seconds(FULL_SECONDS) }.execute(conn).await?;
+        }
         return Ok(false);
     }
     // Events carry no content: whoever may have webhooks hears of everything, as an admin does.
     let viewer = feed_rules::viewer(held.account(), &[Role::Admin], None);
     let found = events::read_after(conn, held.cursor(), &viewer, &held.kinds, BATCH).await?;
     // Asked after the reading, so that it tells what was swept before it.
-    let horizon = horizon(conn).await?;
+    let horizon = events::horizon(conn).await?;
     let missed = held.cursor() < horizon;
     if found.is_end && !missed {
         return Ok(false);
@@ -82,7 +100,22 @@ pub(super) async fn take_over(app: &App, conn: &mut Conn, held: &Held, now: Time
     }
     let Position { xid, seq } = found.position.max(horizon);
     MoveCursor { id, xid, seq, missed: missed.then_some(now) }.execute(conn).await?;
+    if missed {
+        // What a replay kept, but the feed has no longer, is not in any batch.
+        begin_all_turns(conn, id, Position { xid, seq }, now).await?;
+    }
     Ok(true)
+}
+
+/// Gives each resource that waits a turn, up to this cursor.
+pub(super) async fn begin_all_turns(
+    conn: &mut Conn,
+    endpoint: EndpointId,
+    cursor: Position,
+    now: Time,
+) -> Result<()> {
+    BeginAllTurns { endpoint, now, xid: cursor.xid, seq: cursor.seq }.execute(conn).await?;
+    Ok(())
 }
 
 async fn insert(

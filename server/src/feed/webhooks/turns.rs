@@ -5,6 +5,7 @@
 //! (`next_at`), the others have none. Whoever ends the first gives the next one its time.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use diesel::{OptionalExtension, sql_types};
@@ -26,6 +27,8 @@ use crate::statement;
 
 /// How long a lease holds without being renewed: longer than a POST takes.
 pub(super) const LEASE_SECONDS: i32 = 20;
+/// Why an endpoint is given up that takes nothing.
+const FAILING: &str = "FAILING";
 /// How long an endpoint whose owner has no key is left alone, in seconds.
 const WITHOUT_KEY_SECONDS: i64 = 30;
 
@@ -36,39 +39,50 @@ statement! {
      SET lease_until = clock_timestamp() + make_interval(secs => $3) \
      WHERE id = $1 AND lease_id = $2 \
      RETURNING id, service_account_id, created_by, url, kinds, state = 'active', secret, \
-        previous_secret, previous_secret_until, cursor_xid, cursor_seq, failing_since, rests_until";
+        previous_secret, previous_secret_until, cursor_xid, cursor_seq, failing_since, failed_at, \
+        rests_until";
 
     /// Ends an event, and makes it the turn of the next one of its resource.
+    /// Not if it was taken back meanwhile (`attempts` is what it was when it was sent), and none
+    /// beyond the cursor: a replay brings those again.
     EndDelivery {
         id: Uuid, now: Time, state: &'static str, status_code: i32, reason: &'static str,
+        attempts: i32,
     },
     "WITH ended AS ( \
         UPDATE webhook_deliveries SET state = $3, attempts = attempts + 1, next_at = NULL, \
             ended_at = $2, status_code = $4, reason = $5 \
-        WHERE id = $1 AND state = 'pending' RETURNING endpoint_id, resource_id), \
+        WHERE id = $1 AND state = 'pending' AND attempts = $6 AND next_at IS NOT NULL \
+        RETURNING endpoint_id, resource_id), \
      next AS ( \
-        SELECT d.id FROM ended, webhook_deliveries d \
-        WHERE d.endpoint_id = ended.endpoint_id AND d.resource_id = ended.resource_id \
-            AND d.state = 'pending' AND d.id <> $1 ORDER BY d.xid, d.seq LIMIT 1) \
+        SELECT d.id FROM ended JOIN webhook_endpoints e ON e.id = ended.endpoint_id \
+            JOIN webhook_deliveries d \
+                ON d.endpoint_id = ended.endpoint_id AND d.resource_id = ended.resource_id \
+        WHERE d.state = 'pending' AND d.id <> $1 \
+            AND (d.xid, d.seq) <= (e.cursor_xid, e.cursor_seq) ORDER BY d.xid, d.seq LIMIT 1) \
      UPDATE webhook_deliveries d SET next_at = $2 FROM next WHERE d.id = next.id";
 
-    /// Tries an event again later.
-    RetryDelivery { id: Uuid, at: Time, status_code: i32, reason: &'static str },
-    "UPDATE webhook_deliveries SET attempts = attempts + 1, next_at = $2, status_code = $3, \
-        reason = $4 WHERE id = $1 AND state = 'pending'";
+    /// Tries an event again later, unless it was taken back meanwhile.
+    RetryDelivery {
+        id: Uuid, at: Time, status_code: i32, reason: &'static str, attempts: i32, counted: i32,
+    },
+    "UPDATE webhook_deliveries SET attempts = attempts + $6, next_at = $2, status_code = $3, \
+        reason = $4 \
+     WHERE id = $1 AND state = 'pending' AND attempts = $5 AND next_at IS NOT NULL";
 
-    /// Since when every attempt has failed.
-    PutFailing { id: EndpointId, since: Option<Time> },
-    "UPDATE webhook_endpoints SET failing_since = $2 WHERE id = $1";
+    /// Since when every attempt has failed, and when the last one did.
+    PutFailing { id: EndpointId, since: Option<Time>, last: Option<Time> },
+    "UPDATE webhook_endpoints SET failing_since = $2, failed_at = $3 WHERE id = $1";
 
     /// Gives an endpoint up.
     DisableEndpoint { id: EndpointId, problem: &'static str, now: Time },
     "UPDATE webhook_endpoints SET state = 'disabled', problem = $2, version = version + 1, \
         updated_at = $3 WHERE id = $1";
 
-    /// Leaves an endpoint alone until then.
+    /// Leaves an endpoint alone until then, or for longer if it rests already.
     RestEndpoint { id: EndpointId, until: Time },
-    "UPDATE webhook_endpoints SET rests_until = $2 WHERE id = $1";
+    "UPDATE webhook_endpoints SET rests_until = greatest(coalesce(rests_until, $2), $2) \
+     WHERE id = $1";
 
     /// Events whose turn it is, but for those of resources that are being told of.
     DueDeliveries { endpoint: EndpointId, now: Time, busy: List<Uuid>, limit: i64 }
@@ -78,10 +92,6 @@ statement! {
      FROM webhook_deliveries \
      WHERE endpoint_id = $1 AND state = 'pending' AND next_at <= $2 AND resource_id <> ALL ($3) \
      ORDER BY next_at, xid, seq LIMIT $4";
-
-    /// How far back the feed reaches.
-    Horizon {} -> (sql_types::BigInt, sql_types::BigInt),
-    "SELECT h.xid, h.seq FROM feed_horizon h";
 }
 
 type HeldSql = (
@@ -96,6 +106,7 @@ type HeldSql = (
     sql_types::Nullable<sql_types::Timestamptz>,
     sql_types::BigInt,
     sql_types::BigInt,
+    sql_types::Nullable<sql_types::Timestamptz>,
     sql_types::Nullable<sql_types::Timestamptz>,
     sql_types::Nullable<sql_types::Timestamptz>,
 );
@@ -115,6 +126,7 @@ pub(super) struct Held {
     cursor_xid: i64,
     cursor_seq: i64,
     failing_since: Option<Time>,
+    failed_at: Option<Time>,
     rests_until: Option<Time>,
 }
 
@@ -130,19 +142,24 @@ pub(super) struct Due {
 type DueRow = (Uuid, i32, Uuid, String, ResourceKind, Uuid, Time);
 
 /// An event that was sent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Ended {
     delivery: Uuid,
+    /// Attempts before it.
+    attempts: i32,
     pub(super) resource: Uuid,
+    /// Where it was sent to.
+    url: Arc<str>,
     attempt: Attempt,
     next: Next,
 }
 
 impl Due {
     /// What follows from this attempt.
-    pub(super) fn ended(&self, attempt: Attempt, now: Time, random: u8) -> Ended {
-        let next = attempt.next(self.attempts + 1, now, random);
-        Ended { delivery: self.delivery, resource: self.message.resource, attempt, next }
+    pub(super) fn ended(self, url: Arc<str>, attempt: Attempt, now: Time, random: u8) -> Ended {
+        let Self { delivery, attempts, message: Message { resource, .. } } = self;
+        let next = attempt.next(attempts + 1, now, random);
+        Ended { delivery, attempts, resource, url, attempt, next }
     }
 }
 
@@ -187,12 +204,17 @@ async fn take_in(app: &App, conn: &mut Conn, turn: Turn<'_>) -> Result<Option<Fo
     if !held.has_key(conn, now).await? {
         let until = now.plus_seconds(WITHOUT_KEY_SECONDS);
         RestEndpoint { id: held.id, until }.execute(conn).await?;
+        if held.failing_since.is_some() {
+            // Nothing is attempted from now on.
+            PutFailing { id: held.id, since: None, last: None }.execute(conn).await?;
+        }
         return Ok(Some(found));
     }
     found.keys = held.keys(app, now)?;
     found.due = due(conn, turn, now).await?;
     if found.due.len() < turn.room {
-        found.more = taking_over::take_over(app, conn, &held, now).await?;
+        let idle = found.due.is_empty() && turn.busy.is_empty();
+        found.more = taking_over::take_over(app, conn, &held, idle, now).await?;
         if found.more {
             found.due = due(conn, turn, now).await?;
         }
@@ -236,27 +258,34 @@ impl Held {
         ended: &[Ended],
         now: Time,
     ) -> Result<()> {
-        let (id, known) = (self.id, self.failing_since);
+        let (id, known) = (self.id, (self.failing_since, self.failed_at));
         let mut problem = None;
         for one in ended {
             one.write(conn, now).await?;
-            if one.attempt.is_taken() {
-                self.failing_since = None;
+            // What came of another URL, or of us, says nothing about this one.
+            if *one.url != *self.url || one.attempt.is_ours() {
                 continue;
             }
-            let since = *self.failing_since.get_or_insert(now);
+            if one.attempt.is_taken() {
+                (self.failing_since, self.failed_at) = (None, None);
+                problem = problem.filter(|problem| *problem != FAILING);
+                continue;
+            }
+            let since = rules::failing_since(self.failing_since, self.failed_at, now);
+            (self.failing_since, self.failed_at) = (Some(since), Some(now));
             if one.attempt.is_gone() {
                 problem = Some("GONE");
             } else if rules::is_given_up(since, now) {
-                problem = problem.or(Some("FAILING"));
+                problem = problem.or(Some(FAILING));
             }
             if let Some(until) = one.attempt.rest(now) {
                 RestEndpoint { id, until }.execute(conn).await?;
-                self.rests_until = Some(until);
+                self.rests_until = self.rests_until.max(Some(until));
             }
         }
-        if self.failing_since != known {
-            PutFailing { id, since: self.failing_since }.execute(conn).await?;
+        if (self.failing_since, self.failed_at) != known {
+            let (since, last) = (self.failing_since, self.failed_at);
+            PutFailing { id, since, last }.execute(conn).await?;
         }
         if let (true, Some(problem)) = (self.is_active, problem) {
             self.is_active = false;
@@ -286,23 +315,19 @@ impl Held {
 
 impl Ended {
     async fn write(&self, conn: &mut Conn, now: Time) -> Result<()> {
-        let (id, reason) = (self.delivery, self.attempt.reason);
+        let (id, attempts, reason) = (self.delivery, self.attempts, self.attempt.reason);
         let status_code = i32::from(self.attempt.status);
         let state = match self.next {
             Next::Retry(at) => {
-                RetryDelivery { id, at, status_code, reason }.execute(conn).await?;
+                let counted = i32::from(!self.attempt.is_ours());
+                let retry = RetryDelivery { id, at, status_code, reason, attempts, counted };
+                retry.execute(conn).await?;
                 return Ok(());
             }
             Next::Delivered => "delivered",
             Next::Failed => "failed",
         };
-        EndDelivery { id, now, state, status_code, reason }.execute(conn).await?;
+        EndDelivery { id, now, state, status_code, reason, attempts }.execute(conn).await?;
         Ok(())
     }
-}
-
-/// How far back the feed reaches.
-pub(super) async fn horizon(conn: &mut Conn) -> Result<Position> {
-    let (xid, seq) = Horizon {}.get_result(conn).await?;
-    Ok(Position { xid, seq })
 }

@@ -104,8 +104,13 @@ async fn an_endpoint_that_fails_for_three_days_is_disabled_until_it_is_opened_ag
     double.got(1).await;
     let failing = async || now(&partner.client, &id).await.failing_since_time.is_some();
     eventually("it fails", failing).await;
-    world.advance(SignedDuration::from_hours(24 * 3 + 1));
-    double.got(2).await;
+    for count in 2..=5 {
+        world.advance(SignedDuration::from_hours(20));
+        double.got(count).await;
+        let attempts = i32::try_from(count).unwrap();
+        let told = async || deliveries(&partner.client, &id).await[0].attempts == attempts;
+        eventually("the attempt is told of", told).await;
+    }
     let disabled = async || now(&partner.client, &id).await.state() == EndpointState::Disabled;
     eventually("it is disabled", disabled).await;
     assert_eq!(now(&partner.client, &id).await.problem, "FAILING");

@@ -15,9 +15,9 @@ async fn a_rotated_secret_signs_beside_the_new_one_for_a_day() {
     let (double, partner) = (HttpDouble::start().await, partner(&world).await);
     let made = endpoint(&partner.client, &double).await;
     let rotate = RotateSecretRequest { endpoint_id: id(&made), ..Default::default() };
-    let rotated = partner.client.send(rotate).await.unwrap();
+    let mut rotated = partner.client.send(rotate).await.unwrap();
     assert_ne!(rotated.secret, made.secret);
-    let until = rotated.endpoint.unwrap().previous_secret_expire_time.unwrap().seconds;
+    let until = rotated.endpoint.clone().unwrap().previous_secret_expire_time.unwrap().seconds;
     let now_seconds = world.app.clock.now().timestamp().as_second();
     assert!((until - now_seconds - DAY).abs() < 60);
     happen(&world.app, world.app.ids.next()).await;
@@ -26,9 +26,19 @@ async fn a_rotated_secret_signs_beside_the_new_one_for_a_day() {
     verify(&world, &made.secret, &one).unwrap();
     verify(&world, &rotated.secret, &one).unwrap();
 
-    world.advance(SignedDuration::from_secs(DAY));
+    // Once more, because the new one was lost: the one in use goes on for its day.
+    let rotate = RotateSecretRequest { endpoint_id: id(&made), ..Default::default() };
+    let lost = std::mem::replace(&mut rotated, partner.client.send(rotate).await.unwrap());
+    assert_eq!(rotated.endpoint.unwrap().previous_secret_expire_time.unwrap().seconds, until);
     happen(&world.app, world.app.ids.next()).await;
     let one = double.got(2).await.remove(1);
+    verify(&world, &made.secret, &one).unwrap();
+    verify(&world, &rotated.secret, &one).unwrap();
+    verify(&world, &lost.secret, &one).unwrap_err();
+
+    world.advance(SignedDuration::from_secs(DAY));
+    happen(&world.app, world.app.ids.next()).await;
+    let one = double.got(3).await.remove(2);
     assert_eq!(one.header("webhook-signature").split(' ').count(), 1);
     verify(&world, &rotated.secret, &one).unwrap();
     let refused = verify(&world, &made.secret, &one);
