@@ -158,6 +158,7 @@ async fn what_is_switched_off_lies_in_the_inbox_alone() {
 async fn what_is_switched_off_while_it_waits_is_not_sent() {
     let world = World::start().await;
     let ravi = world.phone_patient(NUMBER).await;
+    world.settle().await;
     quiet(&world, &ravi, 60).await;
     tell(&world, notice(NoticeKind::PrescriptionIssued, &ravi)).await.unwrap();
     let before = world.sms_to(NUMBER).await.len();
