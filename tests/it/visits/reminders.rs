@@ -101,7 +101,7 @@ async fn what_is_cancelled_is_not_told_as_booked() {
     world
         .batch(
             "DELETE FROM notifications WHERE kind = 'appointment_booked'; \
-             UPDATE jobs SET state = 'ready', attempts = 0 WHERE kind = 'appointments.tell_booked'",
+             UPDATE jobs SET state = 'ready', attempts = 0 WHERE kind = 'appointments.tell_booked';",
         )
         .await;
     world.settle().await;

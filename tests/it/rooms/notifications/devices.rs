@@ -115,7 +115,7 @@ async fn a_session_has_one_device_and_a_device_a_living_session() {
                 created_at = now() - interval '31 days' WHERE account_id = '{}'; \
              UPDATE deliveries SET state = 'failed' WHERE account_id = '{}'; \
              INSERT INTO jobs (id, kind, payload, state, run_at, created_at) \
-             VALUES ('{old}', 'notifications.forget_old', '{{}}', 'ready', now(), now())",
+             VALUES ('{old}', 'notifications.forget_old', '{{}}', 'ready', now(), now());",
             asha.id, asha.id
         ))
         .await;
