@@ -20,7 +20,7 @@ const DOCUMENT: &str = include_str!("../../../../docs/notifications.md");
 /// What stands in the place of a kind that nothing sends yet.
 const NOT_YET: &str = "not there yet";
 /// The jobs that tell nobody anything, or send what others have written.
-const TELL_NOBODY: [&str; 14] = [
+const TELL_NOBODY: [&str; 15] = [
     "appointments.plan_reminders",
     "feed.sweep",
     "feed.remove_endpoint",
@@ -30,6 +30,7 @@ const TELL_NOBODY: [&str; 14] = [
     "kernel.forget_answers",
     "kernel.forget_jobs",
     "notifications.deliver",
+    "notifications.find_greeted",
     "notifications.forget_account",
     "notifications.forget_old",
     "notifications.greet",
