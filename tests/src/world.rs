@@ -151,14 +151,20 @@ impl World {
     /// Another server in this process: its own data directory, the same database, keys, files and
     /// audit heads. It has the time of the first.
     pub async fn second_server(&self) -> Replica {
+        self.second_server_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn second_server_with(&self, change: impl FnOnce(&mut Config)) -> Replica {
         let first = &self.app.config;
-        let config = Config {
+        let mut config = Config {
             data_dir: self.new_data_dir(),
             keys_dir: Some(first.keys_dir()),
             files_dir: Some(first.files_dir()),
             audit_dir: Some(first.audit_dir()),
             ..Config::clone(first)
         };
+        change(&mut config);
         let (app, running) = serve(config, self.tapped_url()).await;
         app.clock
             .advance(self.app.clock.now().timestamp().duration_since(app.clock.now().timestamp()));

@@ -83,3 +83,31 @@ async fn nobody_is_reminded_of_a_cancelled_visit() {
     assert_eq!(world.sql(reason).await, [["skipped", "WITHDRAWN"]]);
     world.finish().await;
 }
+
+/// Nor told of it as booked, when that message comes late; and who cancelled is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_cancelled_is_not_told_as_booked() {
+    let world = World::start().await;
+    let (doctor, asha) = (world.doctor().await, world.patient().await);
+    let visit = book(&asha, &doctor, at(days_ahead(&world, 3), 11, 0)).await;
+    world.settle().await;
+    world.sql("UPDATE deliveries SET state = 'failed' WHERE kind = 'appointment_booked'").await;
+    asha.client.send(cancelling(&visit)).await.unwrap();
+    world.settle().await;
+    let booked = "SELECT DISTINCT state, reason FROM deliveries WHERE kind = 'appointment_booked'";
+    assert_eq!(world.sql(booked).await, [["skipped", "WITHDRAWN"]], "no retry sends it");
+    let mails = world.mails_to(&asha.email);
+    assert!(mails.last().unwrap().text.contains("You have cancelled"), "{mails:?}");
+    assert!(mails.last().unwrap().text.contains("Dr. "), "{mails:?}");
+
+    world
+        .batch(
+            "DELETE FROM notifications WHERE kind = 'appointment_booked'; \
+             UPDATE jobs SET state = 'ready', attempts = 0 WHERE kind = 'appointments.tell_booked';",
+        )
+        .await;
+    world.settle().await;
+    let told = "SELECT count(*) FROM notifications WHERE kind = 'appointment_booked'";
+    assert_eq!(world.sql(told).await, [["0"]]);
+    world.finish().await;
+}

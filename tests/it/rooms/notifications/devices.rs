@@ -67,17 +67,65 @@ async fn a_token_moves_to_who_has_the_device_now() {
 async fn the_device_registered_longest_ago_gives_way() {
     let world = World::start().await;
     let asha = world.patient().await;
-    let oldest = register(&asha, "oldest").await;
-    let renewed = register(&asha, "renewed").await;
-    let tokens: Vec<String> = (0..18).map(|number| format!("token {number}")).collect();
-    join_all(tokens.iter().map(|token| register(&asha, token))).await;
-    register(&asha, "renewed").await;
+    with_dead_devices(&world, &asha, 20).await;
+    let others = [world.again(&asha).await, world.again(&asha).await, world.again(&asha).await];
+    let tokens = ["one", "two", "three"];
+    join_all(others.iter().zip(tokens).map(|(person, token)| register(person, token))).await;
+    register(&asha, "here").await;
     assert_eq!(devices(&world, &asha).await, 20);
-    let more: Vec<String> = (0..6).map(|number| format!("more {number}")).collect();
-    join_all(more.iter().map(|token| register(&asha, token))).await;
-    assert_eq!(devices(&world, &asha).await, 20);
-    let is_there = async |id: &str| count(&world, &format!("devices WHERE id = '{id}'")).await == 1;
-    assert!(!is_there(&oldest.id).await && is_there(&renewed.id).await);
+    let left = "SELECT min(token) FROM devices WHERE token LIKE 'dead %'";
+    assert_eq!(world.sql(left).await, [["dead 14"]], "the newest ones");
+    let events = "events WHERE event_type = 'account.device_removed'";
+    assert_eq!(count(&world, events).await, 4);
+    world.finish().await;
+}
+
+/// Devices of sessions that are gone, written straight into the database: `dead 10` is the oldest.
+async fn with_dead_devices(world: &World, person: &Person, number: usize) {
+    world
+        .sql(&format!(
+            "INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) \
+             SELECT gen_random_uuid(), '{}', gen_random_uuid(), 'ios', 'dead ' || n, \
+                decode(lpad(n::text, 64, '0'), 'hex'), now(), now() - interval '1 h' + n * interval '1 s' \
+             FROM generate_series(10, {}) n",
+            person.id,
+            9 + number
+        ))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_has_one_device_and_a_device_a_living_session() {
+    let world = World::start().await;
+    let (asha, ravi) = (world.patient().await, world.patient().await);
+    register(&ravi, "his").await;
+    let before = register(&asha, "before").await;
+    let after = register(&asha, "after").await;
+    assert_ne!(before.id, after.id);
+    assert_eq!(devices(&world, &asha).await, 1);
+    let removed = "events WHERE event_type = 'account.device_removed'";
+    assert_eq!(count(&world, removed).await, 1);
+
+    with_dead_devices(&world, &asha, 3).await;
+    let old = world.app.ids.next();
+    world
+        .batch(&format!(
+            "UPDATE notifications SET sealed_contact = 'sealed', \
+                created_at = now() - interval '31 days' WHERE account_id = '{}'; \
+             UPDATE deliveries SET state = 'failed' WHERE account_id = '{}'; \
+             INSERT INTO jobs (id, kind, payload, state, run_at, created_at) \
+             VALUES ('{old}', 'notifications.forget_old', '{{}}', 'ready', now(), now());",
+            asha.id, asha.id
+        ))
+        .await;
+    world.settle().await;
+    assert_eq!(devices(&world, &asha).await, 1, "those whose session does not live are gone");
+    assert_eq!(devices(&world, &ravi).await, 1);
+    assert_eq!(count(&world, removed).await, 2, "one for all of them");
+    assert_eq!(count(&world, "notifications WHERE sealed_contact IS NOT NULL").await, 0);
+    let ended = format!("deliveries WHERE account_id = '{}' AND reason = 'TOO_LATE'", asha.id);
+    assert!(count(&world, &ended).await > 0, "and no retry sends to somebody else");
     world.finish().await;
 }
 

@@ -122,6 +122,11 @@ async fn whatever_happens_everybody_is_greeted_once() {
     put_clock(&world, "2026-12-25T07:30:00Z");
     look(&world, 3).await;
     let all = "notifications WHERE kind = 'christmas'";
+    assert_eq!(count(&world, all).await, 500, "others do not wait behind all of them");
+    for _ in 0..2 {
+        world.advance(SignedDuration::from_secs(30));
+        world.settle().await;
+    }
     assert_eq!(count(&world, all).await, 1_100);
     for minutes in [5, -5, -5, 5] {
         world.advance(SignedDuration::from_mins(minutes));
@@ -132,6 +137,9 @@ async fn whatever_happens_everybody_is_greeted_once() {
     assert_eq!(count(&world, all).await, 1_100);
     let distinct = "(SELECT DISTINCT account_id FROM notifications WHERE kind = 'christmas') one";
     assert_eq!(count(&world, distinct).await, 1_100);
+    let walks = "jobs WHERE kind = 'notifications.find_greeted' \
+        AND payload->>'occasion' = 'christmas' AND payload->>'offset' = '19800'";
+    assert_eq!(count(&world, walks).await, 3, "and looked at once, in three parts");
     let events = "events WHERE event_type = 'notification.created'";
     assert_eq!(count(&world, events).await, 1_100, "and everybody heard of it once");
     world.finish().await;
@@ -149,6 +157,8 @@ async fn the_schedule_greets_at_ten_and_again_next_year() {
     world.settle().await;
     let mails = || world.mails_to(&asha.email).len();
     let before = mails();
+    let until = "notifications WHERE kind = 'new_year' AND send_until = '2026-12-31T16:30:00Z'";
+    assert_eq!(count(&world, until).await, 1, "it is not sent at night");
     put_clock(&world, "2026-12-31T15:00:00Z");
     look(&world, 2).await;
     assert!(came(1).await);

@@ -133,6 +133,18 @@ async fn unread_messages_are_counted_up_to_a_hundred() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_worded_hides_no_other() {
+    let world = World::start().await;
+    let asha = empty(&world).await;
+    written(&world, &asha.id, "welcome").await;
+    written(&world, &asha.id, "appointment_cancelled").await;
+    let inbox = all(&asha).await;
+    let titles: Vec<bool> = inbox.iter().map(|message| message.title.is_empty()).collect();
+    assert_eq!(titles, [true, false], "it has no values");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_marking_is_one_change() {
     let world = World::start().await;
     let asha = empty(&world).await;

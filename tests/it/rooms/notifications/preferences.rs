@@ -51,14 +51,14 @@ async fn everything_is_open_until_it_is_closed() {
         .into();
     assert_eq!(required, [true, true, true, false, false, false]);
     let greetings = class(&fresh, Greeting).channels;
-    assert_eq!(greetings, [Channel::Mail, Channel::Push].map(i32::from));
+    assert_eq!(greetings, [Channel::Mail, Channel::Sms, Channel::Push].map(i32::from));
 
     let switches =
         vec![switch(Greeting, Channel::Mail, false), switch(Booking, Channel::Mail, true)];
     let request =
         UpdatePreferencesRequest { switches, quiet_hours: Some(hours(22, 6)), ..to(&fresh) };
     let changed = update(&asha, request).await.unwrap();
-    assert_eq!(class(&changed, Greeting).channels, [i32::from(Channel::Push)]);
+    assert_eq!(class(&changed, Greeting).channels, [Channel::Sms, Channel::Push].map(i32::from));
     assert_eq!((changed.quiet_hours, changed.etag.as_str()), (Some(hours(22, 6)), "1"));
     assert!(changed.update_time.is_some());
     assert_eq!(preferences(&asha).await, changed);
@@ -93,8 +93,8 @@ async fn what_cannot_be_chosen_is_named() {
     let request = UpdatePreferencesRequest {
         switches: vec![
             switch(Security, Channel::Mail, false),
-            switch(Greeting, Channel::Sms, false),
             switch(Greeting, Channel::Mail, false),
+            switch(Greeting, Channel::Mail, true),
             switch(Account, Channel::Mail, false),
         ],
         quiet_hours: Some(hours(7, 7)),
@@ -104,7 +104,7 @@ async fn what_cannot_be_chosen_is_named() {
     let refusal = refused(update(&asha, request).await, Code::InvalidArgument, "INVALID_FIELDS");
     let expected = [
         "switches[0].class",
-        "switches[1].channel",
+        "switches[2].channel",
         "switches[3].class",
         "quiet_hours.end",
         "clear_quiet_hours",

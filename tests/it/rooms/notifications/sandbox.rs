@@ -1,12 +1,16 @@
 //! The outbox of a development server.
 
-use clinicd_sdk::Code;
 use clinicd_sdk::proto::identity::v1::{ConfirmActivationRequest, RegisterAccountRequest};
 use clinicd_sdk::proto::notifications::v1::Channel;
 use clinicd_sdk::proto::sandbox::v1::{ListOutboxRequest, OutboxMessage};
 use clinicd_sdk::proto::r#type::v1::PersonName;
+use clinicd_sdk::{Client, Code};
+use clinicd_server::config::Environment;
 use clinicd_tests::people::PASSWORD;
 use clinicd_tests::{World, refused};
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 async fn outbox(world: &World, request: ListOutboxRequest) -> Vec<OutboxMessage> {
     world.client().send(request).await.unwrap().messages
@@ -35,6 +39,24 @@ async fn a_newcomer_signs_up_with_what_the_outbox_shows() {
     let confirm = ConfirmActivationRequest { activation_token, ..Default::default() };
     world.client().send(confirm).await.unwrap();
     world.client().sign_in(&email, PASSWORD).await.unwrap();
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_production_there_is_no_sandbox() {
+    let world = World::start().await;
+    let server = world.second_server_with(|config| config.env = Environment::Production).await;
+    let client = Client::connect_lazy(&server.url).unwrap();
+    let call = client.send(ListOutboxRequest::default()).await;
+    refused(call, Code::Unimplemented, "");
+    let channel = Endpoint::from_shared(server.url.clone()).unwrap().connect_lazy();
+    let mut health = HealthClient::new(channel);
+    for (service, is_there) in
+        [("sandbox.v1.SandboxService", false), ("audit.v1.AuditService", true)]
+    {
+        let asks = HealthCheckRequest { service: format!("clinicd.{service}") };
+        assert_eq!(health.check(asks).await.is_ok(), is_there, "{service}");
+    }
     world.finish().await;
 }
 

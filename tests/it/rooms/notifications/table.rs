@@ -30,6 +30,7 @@ const TELL_NOBODY: [&str; 15] = [
     "kernel.forget_answers",
     "kernel.forget_jobs",
     "notifications.deliver",
+    "notifications.find_greeted",
     "notifications.forget_account",
     "notifications.find_greeted",
     "notifications.forget_old",

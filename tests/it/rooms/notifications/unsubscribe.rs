@@ -1,6 +1,8 @@
 //! Links that switch a class of messages off.
 
-use clinicd_sdk::proto::identity::v1::{GetMyAccountRequest, UpdateMyAccountRequest};
+use clinicd_sdk::proto::identity::v1::{
+    DeleteMyAccountRequest, GetMyAccountRequest, UpdateMyAccountRequest,
+};
 use clinicd_sdk::proto::notifications::v1::{
     GetPreferencesRequest, NotificationClass, PreferenceSwitch, Preferences,
     UpdatePreferencesRequest,
@@ -77,6 +79,25 @@ async fn one_click_closes_the_class_and_again_changes_nothing() {
     let request = UpdatePreferencesRequest { etag: after.etag, switches, ..Default::default() };
     let opened = asha.client.send(request).await.unwrap().preferences.unwrap();
     assert_eq!(greetings(&opened), [channel], "the app can take it back");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn for_a_closed_account_nothing_is_written() {
+    let world = World::start().await;
+    let asha = world.patient().await;
+    let path = greeted(&world, &asha).await;
+    asha.client.send(DeleteMyAccountRequest::default()).await.unwrap();
+    world.settle().await;
+    let again = "jobs WHERE kind = 'notifications.forget_account' AND state = 'ready'";
+    assert_eq!(count(&world, again).await, 1, "it is looked at once more");
+    let done = post(world.url(), &path, ONE_CLICK).await;
+    assert!(done.status == 200 && !done.text().contains("<form"), "{}", done.text());
+    assert_eq!(count(&world, "closed_channels").await, 0);
+    assert_eq!(count(&world, "notification_preferences").await, 0);
+    world.advance(jiff::SignedDuration::from_mins(11));
+    world.settle().await;
+    assert_eq!(count(&world, again).await, 0);
     world.finish().await;
 }
 
