@@ -300,7 +300,8 @@ async fn a_snapshot_begins_where_a_token_leads_nowhere() {
     world.settle().await;
     let old = asha.client.send(ListEventsRequest { max_events: 1, ..Default::default() });
     let old = old.await.unwrap().resume_token;
-    let both = WatchRequest { resume_token: old.clone(), snapshot: true, ..Default::default() };
+    let kinds = vec![ResourceKind::Account.into(), ResourceKind::Patient.into()];
+    let both = WatchRequest { resume_token: old.clone(), snapshot: true, kinds };
     let opened = async { asha.client.stream(both.clone()).await?.message().await };
     let refusal = refused(opened.await, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(refusal.violations[0].0, "snapshot");

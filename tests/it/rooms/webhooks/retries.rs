@@ -127,15 +127,15 @@ async fn an_endpoint_that_fails_for_three_days_is_disabled_until_it_is_opened_ag
     world.advance(SignedDuration::from_hours(24 * 3));
     happen(&world.app, resource).await;
     tokio::time::sleep(A_WHILE).await;
-    assert_eq!(double.received().len(), 2, "nothing goes to it");
+    assert_eq!(double.received().len(), 5, "nothing goes to it");
 
     double.rule(|_| Answer::ok());
     let state = Some(EndpointState::Active.into());
     let open = UpdateEndpointRequest { state, ..Default::default() };
     let opened = change(&partner.client, &id, open).await;
     assert_eq!((opened.problem.as_str(), opened.failing_since_time), ("", None));
-    let received = double.got(4).await;
-    assert_eq!(came(&received[2..]), fed(&world).await, "it goes on from where it was");
+    let received = double.got(7).await;
+    assert_eq!(came(&received[5..]), fed(&world).await, "it goes on from where it was");
     world.finish().await;
 }
 
