@@ -110,9 +110,9 @@ async fn document(doctor: &Person, visited: &Appointment) {
 fn inbox(account: &str) -> String {
     format!(
         "WITH new AS (INSERT INTO notifications (id, account_id, kind, once_key, template_values, \
-            in_inbox, created_at) \
+            in_inbox, urgent, created_at) \
          SELECT gen_random_uuid(), '{account}', 'welcome', gen_random_uuid()::text, '{{}}', shown, \
-            now() FROM unnest('{{t,f}}'::boolean[]) AS shown RETURNING id, in_inbox) \
+            false, now() FROM unnest('{{t,f}}'::boolean[]) AS shown RETURNING id, in_inbox) \
          INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, account_id) \
          SELECT gen_random_uuid(), now(), 'notification.created', 'notification', id, '{account}' \
          FROM new WHERE in_inbox;"
