@@ -10,7 +10,7 @@ pub(crate) mod web;
 use std::time::Duration;
 
 use clinicd_sdk::Client;
-use clinicd_sdk::proto::feed::v1::{Event, WatchRequest, WatchResponse};
+use clinicd_sdk::proto::feed::v1::{Event, ResourceKind, WatchRequest, WatchResponse};
 use clinicd_tests::World;
 
 /// The feed's messages as the server sends them.
@@ -28,12 +28,17 @@ async fn open_with(client: &Client, request: WatchRequest) -> Feed {
     feed
 }
 
+/// What a message tells of. The welcome of new accounts comes to their inbox at any time.
+fn told(message: &WatchResponse) -> Option<&Event> {
+    message.event.as_ref().filter(|event| event.resource_kind() != ResourceKind::Notification)
+}
+
 /// The next event.
 async fn next(feed: &mut Feed) -> Event {
     loop {
         let message = tokio::time::timeout(Duration::from_secs(20), feed.message());
-        if let Some(event) = message.await.unwrap().unwrap().unwrap().event {
-            return event;
+        if let Some(event) = told(&message.await.unwrap().unwrap().unwrap()) {
+            return event.clone();
         }
     }
 }

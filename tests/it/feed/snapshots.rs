@@ -110,9 +110,9 @@ async fn document(doctor: &Person, visited: &Appointment) {
 fn inbox(account: &str) -> String {
     format!(
         "WITH new AS (INSERT INTO notifications (id, account_id, kind, once_key, template_values, \
-            in_inbox, created_at) \
+            in_inbox, urgent, created_at) \
          SELECT gen_random_uuid(), '{account}', 'welcome', gen_random_uuid()::text, '{{}}', shown, \
-            now() FROM unnest('{{t,f}}'::boolean[]) AS shown RETURNING id, in_inbox) \
+            false, now() FROM unnest('{{t,f}}'::boolean[]) AS shown RETURNING id, in_inbox) \
          INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, account_id) \
          SELECT gen_random_uuid(), now(), 'notification.created', 'notification', id, '{account}' \
          FROM new WHERE in_inbox;"
@@ -300,7 +300,8 @@ async fn a_snapshot_begins_where_a_token_leads_nowhere() {
     world.settle().await;
     let old = asha.client.send(ListEventsRequest { max_events: 1, ..Default::default() });
     let old = old.await.unwrap().resume_token;
-    let both = WatchRequest { resume_token: old.clone(), snapshot: true, ..Default::default() };
+    let kinds = vec![ResourceKind::Account.into(), ResourceKind::Patient.into()];
+    let both = WatchRequest { resume_token: old.clone(), snapshot: true, kinds };
     let opened = async { asha.client.stream(both.clone()).await?.message().await };
     let refusal = refused(opened.await, Code::InvalidArgument, "INVALID_FIELDS");
     assert_eq!(refusal.violations[0].0, "snapshot");

@@ -126,8 +126,9 @@ async fn a_stream_that_the_sweep_overtakes_is_told() {
     let ended = loop {
         match feed.message().await {
             Ok(message) => {
-                let Some(event) = message.unwrap().event else { continue };
-                assert_eq!(number(&event), expected, "no gap");
+                let message = message.unwrap();
+                let Some(event) = super::told(&message) else { continue };
+                assert_eq!(number(event), expected, "no gap");
                 expected += 1;
             }
             Err(error) => break Err::<(), _>(error),

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonic::Status;
 
-use super::{emit, number};
+use super::{emit, number, told};
 
 /// Flag of a frame that holds trailers.
 const TRAILERS: u8 = 0x80;
@@ -123,8 +123,8 @@ async fn a_browser_that_comes_and_goes_misses_nothing() {
         while expected <= EVENTS {
             let message = feed.message().await.unwrap();
             messages += 1;
-            if let Some(event) = message.event {
-                assert_eq!(number(&event), expected);
+            if let Some(event) = told(&message) {
+                assert_eq!(number(event), expected);
                 expected += 1;
             }
             if messages % 7 == 0 {
