@@ -1,17 +1,19 @@
 //! What became of messages, for admins: the list of deliveries, and another try.
 
+mod query;
+
 use diesel::{OptionalExtension, sql_types};
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use clinicd_proto::notifications::v1 as pb;
 
-use super::deliveries_query::{Count, DeliveryRow, DeliverySql, Filter, Page, delivery_columns};
-use super::delivering::Deliver;
+use self::query::{Count, DeliveryRow, DeliverySql, Filter, Page, delivery_columns};
 use super::inbox::newest_first;
-use super::pacing;
+use super::outbox::delivering::Deliver;
+use super::outbox::pacing;
+use super::outbox::rows::DeliveryState;
 use super::plan::Channel;
-use super::rows::DeliveryState;
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::{Error, Reason, Result};

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use clinicd_proto::notifications::v1 as pb;
 
+use super::outbox::rows::ForgetDevice;
 use super::preferences::changed;
-use super::rows::ForgetDevice;
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::crypto::sha256;

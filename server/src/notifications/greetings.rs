@@ -5,13 +5,15 @@
 //! down at 10:00 makes up for it when it is back. What makes a greeting come once is its `once_key`,
 //! not the clock. What is written late is not sent at night, nor on another day.
 
+mod rules;
+
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::greetings_rules::{self as rules, Occasion};
+use self::rules::Occasion;
 use super::plan::{Channel, Class, plan};
 use super::{Notice, notify};
 use crate::app::App;

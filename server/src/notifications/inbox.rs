@@ -1,5 +1,7 @@
 //! The own inbox: reading it, counting what is unread, marking it as read.
 
+mod query;
+
 use diesel::{OptionalExtension, sql_types};
 use diesel_async::RunQueryDsl;
 use serde_json::Value;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use clinicd_proto::feed::v1::ResourceKind as WireKind;
 use clinicd_proto::notifications::v1 as pb;
 
-use super::inbox_query::{Count, Filter, InboxRow, Page};
+use self::query::{Count, Filter, InboxRow, Page};
 use super::plan::{Class, plan};
 use super::wording;
 use crate::app::App;

@@ -15,24 +15,13 @@
 //! `notification.retried`, for admins; `account.preferences_changed`, `account.device_registered`,
 //! `account.device_removed`.
 
-mod composing;
 mod deliveries;
-mod deliveries_query;
-mod delivering;
 mod devices;
-pub mod forgetting;
 pub mod greetings;
-mod greetings_rules;
 mod inbox;
-mod inbox_query;
-mod notifying;
-mod pacing;
+mod outbox;
 pub mod plan;
 mod preferences;
-mod preferences_rules;
-mod recipients;
-mod rows;
-pub mod rules;
 mod service;
 mod snapshot;
 mod templates;
@@ -42,8 +31,9 @@ mod wording;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-pub use delivering::Deliver;
-pub use notifying::{notify, withdraw};
+pub use outbox::delivering::Deliver;
+pub use outbox::notifying::{notify, withdraw};
+pub use outbox::{forgetting, rules};
 pub use plan::{Channel, Class, Plan, plan};
 pub use service::Service;
 pub use snapshot::notification_ids;

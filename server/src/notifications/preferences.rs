@@ -1,12 +1,14 @@
 //! What an account wants to be told, how, and when not.
 
+pub(super) mod rules;
+
 use diesel::{OptionalExtension, sql_types};
 use diesel_async::RunQueryDsl;
 
 use clinicd_proto::notifications::v1 as pb;
 
+use self::rules::Chosen;
 use super::plan::{Channel, Class};
-use super::preferences_rules::{self as rules, Chosen};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;

@@ -18,10 +18,9 @@ use uuid::Uuid;
 
 use super::composing::{self, Composed, Message};
 use super::notifying::quiet_until;
-use super::plan::{Channel, plan};
+use super::pacing;
 use super::rows::{self, Attempt, DeliveryState, EndDelivery, PutOff};
 use super::rules::{self, MAX_ATTEMPTS};
-use super::{devices, pacing};
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
@@ -30,6 +29,8 @@ use crate::kernel::kinds::Time;
 use crate::kernel::locale::NoticeKind;
 use crate::kernel::ports::PortError;
 use crate::kernel::ports::lanes::Lane;
+use crate::notifications::devices;
+use crate::notifications::plan::{Channel, plan};
 
 /// How long the end of an attempt is tried to be noted: as long as the end of a job.
 const NOTE: Duration = Duration::from_secs(12);
@@ -49,7 +50,7 @@ pub struct Deliver {
 
 /// How an attempt ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(in crate::notifications) enum Outcome {
     /// There will be no other.
     Ended { state: DeliveryState, reason: &'static str, code: Option<u32>, version: String },
     /// The provider wants to be asked again.
@@ -64,12 +65,12 @@ impl Outcome {
     }
 
     /// There is nothing to send any more.
-    pub(super) fn skipped(reason: &'static str) -> Self {
+    pub(in crate::notifications) fn skipped(reason: &'static str) -> Self {
         Self::Ended { state: DeliveryState::Skipped, reason, code: None, version: String::new() }
     }
 
     /// It was given up.
-    pub(super) fn failed(reason: &'static str, code: Option<u32>) -> Self {
+    pub(in crate::notifications) fn failed(reason: &'static str, code: Option<u32>) -> Self {
         Self::Ended { state: DeliveryState::Failed, reason, code, version: String::new() }
     }
 }

@@ -4,11 +4,11 @@
 use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 
-use super::plan::Channel;
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::Time;
+use crate::notifications::plan::Channel;
 use crate::statement;
 
 statement! {
@@ -23,7 +23,7 @@ statement! {
 
 /// When so many messages may go by a channel, one after the other. Other transactions that take a
 /// slot of this channel wait until this one ends: to be called last, and for channels in their order.
-pub(super) async fn slots(
+pub(in crate::notifications) async fn slots(
     app: &App,
     conn: &mut Conn,
     channel: Channel,

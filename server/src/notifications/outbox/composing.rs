@@ -7,19 +7,19 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::delivering::Outcome;
-use super::plan::{Channel, Class, plan};
 use super::recipients::{self, Recipient};
 use super::rows::{self, Attempt};
-use super::{To, unsubscribing, wording};
 use crate::app::App;
 use crate::identity::{self, Contact};
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Result};
 use crate::kernel::locale::{self, LocaleError, Locales, NoticeKind, negotiate};
 use crate::kernel::ports::{mail, push, sms};
+use crate::notifications::plan::{Channel, Class, plan};
+use crate::notifications::{To, unsubscribing, wording};
 
 /// A message, ready to be sent.
-pub(super) enum Message {
+pub(in crate::notifications) enum Message {
     /// By mail.
     Mail(mail::Message),
     /// By SMS.
@@ -29,13 +29,13 @@ pub(super) enum Message {
 }
 
 /// A message with the version of the template that it was made from.
-pub(super) struct Composed {
-    pub(super) message: Message,
-    pub(super) version: String,
+pub(in crate::notifications) struct Composed {
+    pub(in crate::notifications) message: Message,
+    pub(in crate::notifications) version: String,
 }
 
 /// Makes the message of a delivery; or tells how the delivery ends, when there is none.
-pub(super) async fn compose(
+pub(in crate::notifications) async fn compose(
     app: &App,
     conn: &mut Conn,
     key: Uuid,

@@ -6,8 +6,8 @@ use jiff::civil::{DateTime, Time as WallTime};
 use jiff::tz::TimeZone;
 use uuid::Uuid;
 
-use super::plan::{Channel, Plan};
 use crate::kernel::kinds::Time;
+use crate::notifications::plan::{Channel, Plan};
 
 /// Attempts before a delivery is given up.
 pub const MAX_ATTEMPTS: i32 = 7;
@@ -20,37 +20,37 @@ const LONGEST_PAUSE: i64 = 24 * 3_600;
 /// Times of day at which a person wants to hear only what is urgent, in minutes since midnight. They
 /// may pass midnight; the two differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct QuietHours {
+pub(in crate::notifications) struct QuietHours {
     /// First quiet minute.
-    pub(super) from: i32,
+    pub(in crate::notifications) from: i32,
     /// First minute after.
-    pub(super) until: i32,
+    pub(in crate::notifications) until: i32,
 }
 
 /// How a person can be reached.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Reach {
+pub(in crate::notifications) struct Reach {
     /// There is a mail address.
-    pub(super) mail: bool,
+    pub(in crate::notifications) mail: bool,
     /// There is a phone number.
-    pub(super) sms: bool,
+    pub(in crate::notifications) sms: bool,
     /// Devices with a living session.
-    pub(super) devices: Vec<Uuid>,
+    pub(in crate::notifications) devices: Vec<Uuid>,
     /// Channels that the person has closed for this class of messages.
-    pub(super) closed: Vec<Channel>,
+    pub(in crate::notifications) closed: Vec<Channel>,
 }
 
 /// One message by one channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Way {
+pub(in crate::notifications) struct Way {
     /// The channel.
-    pub(super) channel: Channel,
+    pub(in crate::notifications) channel: Channel,
     /// The device, of a push message.
-    pub(super) device: Option<Uuid>,
+    pub(in crate::notifications) device: Option<Uuid>,
 }
 
 /// The ways of a message. `has_short`: there is a text for SMS and push.
-pub(super) fn ways(plan: &Plan, has_short: bool, reach: &Reach) -> Vec<Way> {
+pub(in crate::notifications) fn ways(plan: &Plan, has_short: bool, reach: &Reach) -> Vec<Way> {
     let is_open = |channel: Channel| plan.class.is_required() || !reach.closed.contains(&channel);
     let mut ways: Vec<Way> = Vec::new();
     let one = |channel| Way { channel, device: None };
@@ -74,19 +74,23 @@ pub(super) fn ways(plan: &Plan, has_short: bool, reach: &Reach) -> Vec<Way> {
 }
 
 /// Whether quiet hours hold back what goes by this channel.
-pub(super) fn waits_for_quiet(channel: Channel, urgent: bool) -> bool {
+pub(in crate::notifications) fn waits_for_quiet(channel: Channel, urgent: bool) -> bool {
     !urgent && channel != Channel::Mail
 }
 
 /// The zone of this name; UTC where this machine does not know it (any more): a message with odd quiet
 /// hours is better than none.
-pub(super) fn zone(name: &str) -> TimeZone {
+pub(in crate::notifications) fn zone(name: &str) -> TimeZone {
     TimeZone::get(name).unwrap_or(TimeZone::UTC)
 }
 
 /// The end of the quiet hours that run at this moment; none when none do. One that a change of the
 /// clocks leaves out comes as much later; of one that comes twice, the later is the end.
-pub(super) fn quiet_until(now: Time, zone: &TimeZone, quiet: QuietHours) -> Option<Time> {
+pub(in crate::notifications) fn quiet_until(
+    now: Time,
+    zone: &TimeZone,
+    quiet: QuietHours,
+) -> Option<Time> {
     let local = now.timestamp().to_zoned(zone.clone());
     let minute = i32::from(local.hour()) * 60 + i32::from(local.minute());
     let QuietHours { from, until } = quiet;
@@ -107,7 +111,10 @@ pub(super) fn quiet_until(now: Time, zone: &TimeZone, quiet: QuietHours) -> Opti
 }
 
 /// How long to wait after a failed attempt, in seconds; none when it was the last.
-pub(super) fn pause_after(attempt: i32, retry_after: Option<Duration>) -> Option<i64> {
+pub(in crate::notifications) fn pause_after(
+    attempt: i32,
+    retry_after: Option<Duration>,
+) -> Option<i64> {
     if attempt >= MAX_ATTEMPTS {
         return None;
     }
@@ -121,8 +128,8 @@ pub(super) fn pause_after(attempt: i32, retry_after: Option<Duration>) -> Option
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
-    use super::super::plan::Class;
     use super::*;
+    use crate::notifications::plan::Class;
 
     const ALL: Plan =
         Plan { class: Class::Record, channels: &Channel::ALL, inbox: true, urgent: false };

@@ -2,26 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::To;
 use crate::app::App;
 use crate::identity::{self, Contact, Secret};
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::AccountId;
 use crate::kernel::locale::NoticeKind;
+use crate::notifications::To;
 
 /// Who gets a message.
 #[derive(Debug, Clone)]
-pub(super) struct Recipient {
+pub(in crate::notifications) struct Recipient {
     /// How to reach the person.
-    pub(super) contact: Contact,
+    pub(in crate::notifications) contact: Contact,
     /// Link or code, where there is one: a JSON object.
-    pub(super) secret: Value,
+    pub(in crate::notifications) secret: Value,
 }
 
 /// Finds who gets a message at this moment; or the reason why nobody does. Who had a closed account
 /// hears of nothing but its end.
-pub(super) async fn find(
+pub(in crate::notifications) async fn find(
     app: &App,
     conn: &mut Conn,
     kind: NoticeKind,

@@ -14,14 +14,14 @@ use crate::shaped_queries;
 
 /// A message in an inbox.
 #[derive(Debug, Clone, diesel::Queryable)]
-pub(super) struct InboxRow {
-    pub(super) id: Uuid,
-    pub(super) created_at: Time,
-    pub(super) kind: String,
-    pub(super) values: Value,
-    pub(super) resource_kind: Option<ResourceKind>,
-    pub(super) resource: Option<Uuid>,
-    pub(super) read_at: Option<Time>,
+pub(in crate::notifications) struct InboxRow {
+    pub(in crate::notifications) id: Uuid,
+    pub(in crate::notifications) created_at: Time,
+    pub(in crate::notifications) kind: String,
+    pub(in crate::notifications) values: Value,
+    pub(in crate::notifications) resource_kind: Option<ResourceKind>,
+    pub(in crate::notifications) resource: Option<Uuid>,
+    pub(in crate::notifications) read_at: Option<Time>,
 }
 
 type InboxSql = (
@@ -36,26 +36,26 @@ type InboxSql = (
 
 /// Which messages are asked for.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Filter {
-    pub(super) account: AccountId,
+pub(in crate::notifications) struct Filter {
+    pub(in crate::notifications) account: AccountId,
     /// Only unread ones.
-    pub(super) unread: bool,
+    pub(in crate::notifications) unread: bool,
 }
 
 /// One page of messages, by id.
 #[derive(Debug, Clone)]
-pub(super) struct Page {
-    pub(super) filter: Filter,
-    pub(super) direction: Direction,
+pub(in crate::notifications) struct Page {
+    pub(in crate::notifications) filter: Filter,
+    pub(in crate::notifications) direction: Direction,
     /// The last message of the page before.
-    pub(super) after: Uuid,
+    pub(in crate::notifications) after: Uuid,
     /// Most rows.
-    pub(super) limit: i64,
+    pub(in crate::notifications) limit: i64,
 }
 
 /// How many messages match.
 #[derive(Debug, Clone)]
-pub(super) struct Count(pub(super) Filter);
+pub(in crate::notifications) struct Count(pub(in crate::notifications) Filter);
 
 impl Filter {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {

@@ -28,7 +28,7 @@ pub enum Occasion {
 
 impl Occasion {
     /// The message.
-    pub(super) fn kind(self) -> NoticeKind {
+    pub(in crate::notifications) fn kind(self) -> NoticeKind {
         match self {
             Self::Birthday => NoticeKind::Birthday,
             Self::Christmas => NoticeKind::Christmas,
@@ -39,7 +39,7 @@ impl Occasion {
 
 /// The zones in which a greeting may be written now, by their day and by what their clocks are ahead
 /// of UTC, in seconds. Where a clock is put forward or back, the time that it shows counts.
-pub(super) fn days(now: Time) -> BTreeMap<(Date, i32), Vec<String>> {
+pub(in crate::notifications) fn days(now: Time) -> BTreeMap<(Date, i32), Vec<String>> {
     let mut days: BTreeMap<(Date, i32), Vec<String>> = BTreeMap::new();
     for name in tz::db().available() {
         if let Some(day) = day_in(now, name.as_str()) {
@@ -50,19 +50,19 @@ pub(super) fn days(now: Time) -> BTreeMap<(Date, i32), Vec<String>> {
 }
 
 /// The day in a zone and what its clocks are ahead of UTC, in seconds, while a greeting may be written.
-pub(super) fn day_in(now: Time, zone: &str) -> Option<(Date, i32)> {
+pub(in crate::notifications) fn day_in(now: Time, zone: &str) -> Option<(Date, i32)> {
     let local = now.timestamp().to_zoned(TimeZone::get(zone).ok()?);
     HOURS.contains(&local.hour()).then(|| (local.date(), local.offset().seconds()))
 }
 
 /// When it is too late for the greetings of a day.
-pub(super) fn evening(day: Date, zone: &str) -> Option<Time> {
+pub(in crate::notifications) fn evening(day: Date, zone: &str) -> Option<Time> {
     let end = day.to_datetime(WallTime::new(HOURS.end, 0, 0, 0).ok()?);
     TimeZone::get(zone).ok()?.to_ambiguous_timestamp(end).earlier().ok().map(Time::from)
 }
 
 /// What is greeted for on a day, wherever it is that day.
-pub(super) fn occasions(day: Date) -> Vec<Occasion> {
+pub(in crate::notifications) fn occasions(day: Date) -> Vec<Occasion> {
     let mut occasions = vec![Occasion::Birthday];
     match (day.month(), day.day()) {
         (12, 25) => occasions.push(Occasion::Christmas),
@@ -73,7 +73,7 @@ pub(super) fn occasions(day: Date) -> Vec<Occasion> {
 }
 
 /// The days of the month on which those who are greeted on this day were born.
-pub(super) fn birth_days(day: Date) -> Vec<i32> {
+pub(in crate::notifications) fn birth_days(day: Date) -> Vec<i32> {
     let mut days = vec![i32::from(day.day())];
     if (day.month(), day.day()) == (2, 28) && !day.in_leap_year() {
         days.push(29);

@@ -8,32 +8,32 @@ use uuid::Uuid;
 
 use clinicd_proto::notifications::v1 as pb;
 
-use super::plan::Channel;
-use super::rows::DeliveryState;
 use crate::kernel::kinds::{AccountId, Time};
 use crate::kernel::page::Direction;
+use crate::notifications::outbox::rows::DeliveryState;
+use crate::notifications::plan::Channel;
 use crate::shaped_queries;
 
 /// A delivery, as admins see it.
 #[derive(Debug, Clone, diesel::Queryable)]
-pub(super) struct DeliveryRow {
-    pub(super) id: Uuid,
-    pub(super) created_at: Time,
-    pub(super) notification: Uuid,
-    pub(super) kind: String,
-    pub(super) channel: Channel,
-    pub(super) account: Option<AccountId>,
-    pub(super) state: DeliveryState,
-    pub(super) attempts: i32,
-    pub(super) reason: String,
-    pub(super) provider_code: i32,
-    pub(super) send_at: Time,
-    pub(super) ended_at: Option<Time>,
-    pub(super) template_version: String,
+pub(in crate::notifications) struct DeliveryRow {
+    pub(in crate::notifications) id: Uuid,
+    pub(in crate::notifications) created_at: Time,
+    pub(in crate::notifications) notification: Uuid,
+    pub(in crate::notifications) kind: String,
+    pub(in crate::notifications) channel: Channel,
+    pub(in crate::notifications) account: Option<AccountId>,
+    pub(in crate::notifications) state: DeliveryState,
+    pub(in crate::notifications) attempts: i32,
+    pub(in crate::notifications) reason: String,
+    pub(in crate::notifications) provider_code: i32,
+    pub(in crate::notifications) send_at: Time,
+    pub(in crate::notifications) ended_at: Option<Time>,
+    pub(in crate::notifications) template_version: String,
 }
 
 /// The SQL types of [`DeliveryRow`].
-pub(super) type DeliverySql = (
+pub(in crate::notifications) type DeliverySql = (
     sql_types::Uuid,
     Timestamptz,
     sql_types::Uuid,
@@ -56,31 +56,31 @@ macro_rules! delivery_columns {
          provider_code, send_at, ended_at, template_version"
     };
 }
-pub(super) use delivery_columns;
+pub(in crate::notifications) use delivery_columns;
 
 /// Which deliveries are asked for.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Filter {
-    pub(super) state: Option<DeliveryState>,
-    pub(super) channel: Option<Channel>,
-    pub(super) account: Option<AccountId>,
-    pub(super) kind: Option<String>,
+pub(in crate::notifications) struct Filter {
+    pub(in crate::notifications) state: Option<DeliveryState>,
+    pub(in crate::notifications) channel: Option<Channel>,
+    pub(in crate::notifications) account: Option<AccountId>,
+    pub(in crate::notifications) kind: Option<String>,
 }
 
 /// One page of deliveries, by id.
 #[derive(Debug, Clone)]
-pub(super) struct Page {
-    pub(super) filter: Filter,
-    pub(super) direction: Direction,
+pub(in crate::notifications) struct Page {
+    pub(in crate::notifications) filter: Filter,
+    pub(in crate::notifications) direction: Direction,
     /// The last delivery of the page before.
-    pub(super) after: Uuid,
+    pub(in crate::notifications) after: Uuid,
     /// Most rows.
-    pub(super) limit: i64,
+    pub(in crate::notifications) limit: i64,
 }
 
 /// How many deliveries match.
 #[derive(Debug, Clone)]
-pub(super) struct Count(pub(super) Filter);
+pub(in crate::notifications) struct Count(pub(in crate::notifications) Filter);
 
 impl Filter {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {

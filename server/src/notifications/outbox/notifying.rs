@@ -5,10 +5,9 @@ use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::delivering::Deliver;
-use super::plan::{Channel, Plan, plan};
 use super::rows::{self, InsertDeliveries, InsertNotification, Wishes, WithdrawAbout};
 use super::rules::{self, Reach, Way};
-use super::{Notice, To, pacing, recipients};
+use super::{pacing, recipients};
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
@@ -17,6 +16,8 @@ use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{self, JobError, NewJob};
 use crate::kernel::kinds::{AccountId, Time};
 use crate::kernel::locale::NoticeKind;
+use crate::notifications::plan::{Channel, Plan, plan};
+use crate::notifications::{Notice, To};
 use crate::{identity, profiles};
 
 /// Writes a message into the outbox, once: to be called by a job, whose id is the `key`. Whoever is
@@ -84,7 +85,7 @@ async fn living_devices(app: &App, conn: &mut Conn, wishes: &Wishes) -> Result<V
 }
 
 /// When the quiet hours of an account end; none when it has none at this moment.
-pub(super) async fn quiet_until(
+pub(in crate::notifications) async fn quiet_until(
     app: &App,
     conn: &mut Conn,
     account: Option<AccountId>,

@@ -5,24 +5,24 @@ use std::collections::BTreeSet;
 use clinicd_proto::notifications::v1 as pb;
 use clinicd_proto::r#type::v1::TimeOfDay;
 
-use super::plan::{Channel, Class, plan};
 use crate::kernel::error::{Faults, Result};
 use crate::kernel::locale::NoticeKind;
+use crate::notifications::plan::{Channel, Class, plan};
 
 /// Minutes of a day.
 const DAY_MINUTES: i32 = 24 * 60;
 
 /// What an account has chosen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Chosen {
+pub(in crate::notifications) struct Chosen {
     /// What is switched off.
-    pub(super) closed: BTreeSet<(Class, Channel)>,
+    pub(in crate::notifications) closed: BTreeSet<(Class, Channel)>,
     /// Quiet hours: first and last minute of the day, the last one not included.
-    pub(super) quiet: Option<(i32, i32)>,
+    pub(in crate::notifications) quiet: Option<(i32, i32)>,
 }
 
 /// The channels by which some message of a class goes; SMS where it stands in for mail, too.
-pub(super) fn channels_of(class: Class) -> Vec<Channel> {
+pub(in crate::notifications) fn channels_of(class: Class) -> Vec<Channel> {
     let plans = || NoticeKind::ALL.iter().map(|kind| (plan(*kind), kind.has_short()));
     let uses = |channel: &Channel| {
         plans().any(|(plan, has_short)| {
@@ -36,7 +36,10 @@ pub(super) fn channels_of(class: Class) -> Vec<Channel> {
 }
 
 /// The choice with the changes of a request, or every fault of it.
-pub(super) fn change(before: &Chosen, request: &pb::UpdatePreferencesRequest) -> Result<Chosen> {
+pub(in crate::notifications) fn change(
+    before: &Chosen,
+    request: &pb::UpdatePreferencesRequest,
+) -> Result<Chosen> {
     let (mut chosen, mut faults) = (before.clone(), Faults::default());
     let mut named = BTreeSet::new();
     for (at, switch) in request.switches.iter().enumerate() {
@@ -97,7 +100,7 @@ fn minute_of_day(time: TimeOfDay) -> Option<i32> {
 }
 
 /// Every class with the channels that are open.
-pub(super) fn classes(chosen: &Chosen) -> Vec<pb::ClassPreference> {
+pub(in crate::notifications) fn classes(chosen: &Chosen) -> Vec<pb::ClassPreference> {
     let of_class = |class: Class| {
         let open =
             |channel: &Channel| class.is_required() || !chosen.closed.contains(&(class, *channel));
@@ -108,7 +111,7 @@ pub(super) fn classes(chosen: &Chosen) -> Vec<pb::ClassPreference> {
 }
 
 /// Quiet hours as the wire shows them.
-pub(super) fn quiet_to_wire((start, end): (i32, i32)) -> pb::QuietHours {
+pub(in crate::notifications) fn quiet_to_wire((start, end): (i32, i32)) -> pb::QuietHours {
     let time = |minute: i32| TimeOfDay { hours: minute / 60, minutes: minute % 60 };
     pb::QuietHours { start: Some(time(start)), end: Some(time(end)) }
 }

@@ -9,13 +9,13 @@ use diesel_async::RunQueryDsl;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::plan::{Channel, Class};
 use super::rules::QuietHours;
 use crate::kernel::db::Conn;
 use crate::kernel::db::statement::List;
 use crate::kernel::error::Result;
 use crate::kernel::events::ResourceKind;
 use crate::kernel::kinds::{AccountId, SessionId, Time, wire_enum};
+use crate::notifications::plan::{Channel, Class};
 use crate::statement;
 
 wire_enum! {
@@ -145,19 +145,23 @@ statement! {
 
 /// What an account wants to hear of a class of messages, and its devices.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Wishes {
+pub(in crate::notifications) struct Wishes {
     /// Channels that are closed for the class.
-    pub(super) closed: Vec<Channel>,
+    pub(in crate::notifications) closed: Vec<Channel>,
     /// When it wants to hear only what is urgent.
-    pub(super) quiet: Option<QuietHours>,
+    pub(in crate::notifications) quiet: Option<QuietHours>,
     /// Devices with their sessions.
-    pub(super) devices: Vec<(Uuid, SessionId)>,
+    pub(in crate::notifications) devices: Vec<(Uuid, SessionId)>,
 }
 
 type WishesRow = (Vec<Channel>, Option<i32>, Option<i32>, Vec<Uuid>, Vec<SessionId>);
 
 /// What an account wants to hear of a class of messages, and its devices.
-pub(super) async fn wishes(conn: &mut Conn, account: AccountId, class: Class) -> Result<Wishes> {
+pub(in crate::notifications) async fn wishes(
+    conn: &mut Conn,
+    account: AccountId,
+    class: Class,
+) -> Result<Wishes> {
     let row: WishesRow = FindWishes { account, class }.get_result(conn).await?;
     let (closed, from, until, devices, sessions) = row;
     Ok(Wishes {
@@ -169,35 +173,39 @@ pub(super) async fn wishes(conn: &mut Conn, account: AccountId, class: Class) ->
 
 /// A delivery of which an attempt is under way.
 #[derive(Debug, Clone, diesel::Queryable)]
-pub(super) struct Attempt {
+pub(in crate::notifications) struct Attempt {
     /// This attempt included.
-    pub(super) attempts: i32,
-    pub(super) channel: Channel,
-    pub(super) device: Option<Uuid>,
-    pub(super) notification: Uuid,
-    pub(super) kind: String,
-    pub(super) account: Option<AccountId>,
-    pub(super) values: Value,
-    pub(super) sealed: Option<String>,
-    pub(super) challenge: Option<Uuid>,
-    pub(super) language: Option<String>,
-    pub(super) resource_kind: Option<ResourceKind>,
-    pub(super) resource: Option<Uuid>,
-    pub(super) urgent: bool,
-    pub(super) until: Option<Time>,
+    pub(in crate::notifications) attempts: i32,
+    pub(in crate::notifications) channel: Channel,
+    pub(in crate::notifications) device: Option<Uuid>,
+    pub(in crate::notifications) notification: Uuid,
+    pub(in crate::notifications) kind: String,
+    pub(in crate::notifications) account: Option<AccountId>,
+    pub(in crate::notifications) values: Value,
+    pub(in crate::notifications) sealed: Option<String>,
+    pub(in crate::notifications) challenge: Option<Uuid>,
+    pub(in crate::notifications) language: Option<String>,
+    pub(in crate::notifications) resource_kind: Option<ResourceKind>,
+    pub(in crate::notifications) resource: Option<Uuid>,
+    pub(in crate::notifications) urgent: bool,
+    pub(in crate::notifications) until: Option<Time>,
     /// Not sent before this.
-    pub(super) send_at: Time,
+    pub(in crate::notifications) send_at: Time,
     /// The job that makes it.
-    pub(super) job: Uuid,
+    pub(in crate::notifications) job: Uuid,
 }
 
 /// Begins an attempt of this job; none when the delivery has ended, or is another job's.
-pub(super) async fn begin_attempt(conn: &mut Conn, id: Uuid, job: Uuid) -> Result<Option<Attempt>> {
+pub(in crate::notifications) async fn begin_attempt(
+    conn: &mut Conn,
+    id: Uuid,
+    job: Uuid,
+) -> Result<Option<Attempt>> {
     Ok(BeginAttempt { id, job }.get_result(conn).await.optional()?)
 }
 
 /// The token and the session of a device, while it is this account's.
-pub(super) async fn device(
+pub(in crate::notifications) async fn device(
     conn: &mut Conn,
     id: Uuid,
     account: AccountId,

@@ -8,7 +8,6 @@ use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::devices;
 use super::rows::{ForgetDevices, ForgetMessages, ForgetOld, ForgetQuiet, ForgetSwitches};
 use crate::app::App;
 use crate::identity;
@@ -18,6 +17,7 @@ use crate::kernel::events::Event;
 use crate::kernel::jobs::{self, Job, JobError, NewJob};
 use crate::kernel::kinds::{AccountId, SessionId, Time};
 use crate::kernel::locale::NoticeKind;
+use crate::notifications::devices;
 use crate::statement;
 
 /// How long messages and what became of them are kept, in days.
