@@ -69,7 +69,7 @@ async fn leaving(trial: &mut Trial, admin: &Actor, asha: &Person) {
     trial.change(admin, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let request = DeleteUserRequest { account_id: asha.id.clone(), ..Default::default() };
-    let effects = [("account_roles", -1), ("challenges", -1), ("events", 2), ("jobs", 3)];
+    let effects = [("account_roles", -1), ("challenges", -1), ("events", 2), ("jobs", 2)];
     trial.change(admin, request, |r| r.account_id = NOTHING.into(), &effects).await;
 
     let ravi = trial.world.patient().await;

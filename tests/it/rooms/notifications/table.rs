@@ -22,8 +22,8 @@ const NOT_YET: &str = "not there yet";
 /// The jobs that tell nobody anything, or send what others have written.
 const TELL_NOBODY: [&str; 15] = [
     "appointments.plan_reminders",
-    "feed.sweep",
     "feed.remove_endpoint",
+    "feed.sweep",
     "feed.sweep_webhooks",
     "files.sweep",
     "identity.sweep_failures",
@@ -32,7 +32,6 @@ const TELL_NOBODY: [&str; 15] = [
     "notifications.deliver",
     "notifications.find_greeted",
     "notifications.forget_account",
-    "notifications.find_greeted",
     "notifications.forget_old",
     "notifications.greet",
     "onboarding.end_approved",
