@@ -66,7 +66,9 @@ async fn a_server_without_worker_leaves_jobs_to_the_worker() {
     let worker = Server::start_saying(on_database(place.clinicd(&arguments)), "working");
     let done = "SELECT FROM jobs WHERE state = 'done' AND kind = 'identity.send_activation'";
     eventually("the job is done", async || !database.sql(done).await.is_empty()).await;
-    let mails = || std::fs::read_dir(place.dir.join("worker/outbox/mail")).unwrap().count();
+    let is_mail = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|it| it == "eml");
+    let folder = place.dir.join("worker/outbox/mail");
+    let mails = || std::fs::read_dir(&folder).unwrap().flatten().filter(is_mail).count();
     eventually("the mail is sent", async || mails() == 1).await;
     let own = format!("http://{own}");
     assert_eq!(get(&own, "/healthz").await.status, 200);
