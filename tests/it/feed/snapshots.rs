@@ -139,6 +139,23 @@ fn count(known: &Known, kind: ResourceKind) -> usize {
     known.iter().filter(|(one, _)| *one == kind).count()
 }
 
+/// What the snapshot of a caller says is what all events say, and so many of these kinds.
+async fn compare(who: &Client, expected: &[(ResourceKind, usize)]) {
+    let copy = Copy::of(who, &[]).await;
+    let id = who.account_id();
+    let mut told = from_events(who).await;
+    // What a closed account was told is forgotten without an event.
+    told.retain(|one| one.0 != ResourceKind::Notification || copy.known.contains(one));
+    assert_eq!(copy.known, told, "{id:?}");
+    for (kind, number) in expected {
+        assert_eq!(count(&copy.known, *kind), *number, "{id:?} {kind:?}");
+    }
+    let some = [ResourceKind::Appointment, ResourceKind::Patient];
+    let part = Copy::of(who, &some).await;
+    let expected = copy.known.into_iter().filter(|(kind, _)| some.contains(kind)).collect();
+    assert_eq!(part.known, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_is_what_all_events_together_say() {
     let world = World::start().await;
@@ -190,19 +207,7 @@ async fn a_snapshot_is_what_all_events_together_say() {
         (&admin.client, &[(ResourceKind::VisitNote, 1)]),
         (&program, &[(ResourceKind::VisitNote, 1)]),
     ] {
-        let copy = Copy::of(who, &[]).await;
-        let id = who.account_id();
-        let mut told = from_events(who).await;
-        // What a closed account was told is forgotten without an event.
-        told.retain(|one| one.0 != ResourceKind::Notification || copy.known.contains(one));
-        assert_eq!(copy.known, told, "{id:?}");
-        for (kind, number) in expected {
-            assert_eq!(count(&copy.known, *kind), *number, "{id:?} {kind:?}");
-        }
-        let some = [ResourceKind::Appointment, ResourceKind::Patient];
-        let part = Copy::of(who, &some).await;
-        let expected = copy.known.into_iter().filter(|(kind, _)| some.contains(kind)).collect();
-        assert_eq!(part.known, expected);
+        compare(who, expected).await;
     }
     // Who had a copy has let go of what is gone.
     let whole = from_events(&program).await;
