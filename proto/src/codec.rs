@@ -18,6 +18,12 @@ pub const INVALID_FIELDS: &str = "INVALID_FIELDS";
 /// How many fields the message of the error names; the details name them all.
 const NAMED_FIELDS: usize = 5;
 
+/// What a message is encoded into at first, in bytes. A stream keeps so much while it is idle, so it
+/// is small; longer messages let it grow.
+const ENCODED: usize = 1_024;
+/// Messages that are ready at once go out together up to about so many bytes.
+const TOGETHER: usize = 32 * 1_024;
+
 /// Protobuf on the wire; a decoded request is checked before anyone sees it.
 ///
 /// A request that breaks a rule of its proto ends as `INVALID_ARGUMENT` with the details
@@ -44,7 +50,7 @@ where
     type Decoder = CheckedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
+        ProstEncoder::new(BufferSettings::new(ENCODED, TOGETHER))
     }
 
     fn decoder(&mut self) -> Self::Decoder {

@@ -11,16 +11,18 @@ use serde::{Deserialize, Serialize};
 use crate::identity::passwords::PasswordParams;
 use crate::kernel::db::tls;
 use crate::kernel::ports::mail::SmtpSettings;
+use crate::kernel::ports::push::FcmSettings;
 use crate::kernel::ports::sms::TwilioSettings;
 use crate::kernel::secret::Secret;
 use crate::kernel::transport::{Limits, Network};
+use crate::notifications::Channel;
 
 /// Variables that begin like settings and are none: of clients, of the launcher, of this module, of
 /// the tests.
-const NOT_SETTINGS: [&str; 4] = ["url", "pg_bin", "config", "tests"];
+const NOT_SETTINGS: [&str; 5] = ["url", "pg_bin", "config", "tests", "tests_require_smtp"];
 
 /// Settings whose value in the environment is text, even where it looks like a number.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 22] = [
     "data_dir",
     "keys_dir",
     "files_dir",
@@ -31,10 +33,18 @@ const TEXTS: [&str; 14] = [
     "tls_certificate",
     "tls_key",
     "smtp.host",
+    "smtp.ca_certificate",
     "sms.address",
     "sms.account",
     "sms.token",
     "sms.from",
+    "sms.ca_certificate",
+    "push.address",
+    "push.token_uri",
+    "push.project",
+    "push.client_email",
+    "push.private_key",
+    "push.ca_certificate",
 ];
 
 /// The remedy for half a TLS setting.
@@ -109,12 +119,19 @@ pub struct Config {
     pub smtp: Option<SmtpSettings>,
     /// SMS provider; the outbox folder when unset. `CLINICD_SMS__ADDRESS` …
     pub sms: Option<TwilioSettings>,
+    /// Push provider; when unset the outbox folder in development, and no push messages in
+    /// production. `CLINICD_PUSH__PROJECT` …
+    pub push: Option<FcmSettings>,
+    /// How fast messages go out. `CLINICD_RATES__MAIL` …
+    pub rates: ChannelRates,
     /// Cost of a password hash (argon2id). `CLINICD_PASSWORDS__MEMORY_KIB` …
     pub passwords: PasswordParams,
     /// How long sessions live, and who needs a second factor. `CLINICD_SESSIONS__…`.
     pub sessions: SessionSettings,
     /// Codes sent to phones. `CLINICD_OTP__…`.
     pub otp: OtpSettings,
+    /// Webhooks of partners. `CLINICD_WEBHOOKS__…`.
+    pub webhooks: WebhookSettings,
     /// Hours before the start of a visit up to which the patient may cancel it.
     /// `CLINICD_CANCELLATION_HOURS`.
     pub cancellation_hours: i64,
@@ -146,9 +163,12 @@ impl Default for Config {
             mail_from: "clinicd <no-reply@clinic.example>".to_owned(),
             smtp: None,
             sms: None,
+            push: None,
+            rates: ChannelRates::default(),
             passwords: PasswordParams::default(),
             sessions: SessionSettings::default(),
             otp: OtpSettings::default(),
+            webhooks: WebhookSettings::default(),
             cancellation_hours: 24,
         }
     }
@@ -227,6 +247,50 @@ impl Default for OtpSettings {
     fn default() -> Self {
         Self { countries: vec!["IN".to_owned()], per_network_an_hour: 60, per_country_a_day: 5_000 }
     }
+}
+
+/// Messages per second by each channel, of all servers together; 0: as many as there are. What is
+/// urgent does not wait, but counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelRates {
+    /// Mails.
+    pub mail: u32,
+    /// Text messages.
+    pub sms: u32,
+    /// Push messages.
+    pub push: u32,
+}
+
+impl ChannelRates {
+    /// Nothing waits.
+    pub const NONE: Self = Self { mail: 0, sms: 0, push: 0 };
+
+    /// The rate of a channel.
+    #[must_use]
+    pub fn of(&self, channel: Channel) -> u32 {
+        match channel {
+            Channel::Mail => self.mail,
+            Channel::Sms => self.sms,
+            Channel::Push => self.push,
+        }
+    }
+}
+
+impl Default for ChannelRates {
+    fn default() -> Self {
+        Self { mail: 20, sms: 10, push: 200 }
+    }
+}
+
+/// Where webhooks may go.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Inner networks in which endpoints may be, also without TLS and on any port. Everybody who may
+    /// create an endpoint can then have a POST sent to whatever listens there. None by default: only
+    /// public addresses, by https. `CLINICD_WEBHOOKS__ALLOWED_NETWORKS='["10.20.0.0/16"]'`.
+    pub allowed_networks: Vec<Network>,
 }
 
 impl Config {

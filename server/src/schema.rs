@@ -154,6 +154,54 @@ diesel::table! {
 }
 
 diesel::table! {
+    channel_pace (channel) {
+        channel -> Text,
+        next_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    closed_channels (account_id, class, channel) {
+        account_id -> Uuid,
+        class -> Text,
+        channel -> Text,
+    }
+}
+
+diesel::table! {
+    deliveries (id) {
+        id -> Uuid,
+        notification_id -> Uuid,
+        account_id -> Nullable<Uuid>,
+        kind -> Text,
+        channel -> Text,
+        device_id -> Nullable<Uuid>,
+        job_id -> Uuid,
+        state -> Text,
+        attempts -> Int4,
+        reason -> Text,
+        provider_code -> Int4,
+        template_version -> Text,
+        send_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    devices (id) {
+        id -> Uuid,
+        account_id -> Uuid,
+        session_id -> Uuid,
+        platform -> Text,
+        token -> Text,
+        token_hash -> Bytea,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     doctor_fees (doctor_id, mode) {
         doctor_id -> Uuid,
         mode -> Text,
@@ -214,6 +262,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    feed_horizon (only_one) {
+        only_one -> Bool,
+        xid -> Int8,
+        seq -> Int8,
+    }
+}
+
+diesel::table! {
     files (id) {
         id -> Uuid,
         owner_id -> Uuid,
@@ -247,6 +303,36 @@ diesel::table! {
         dedupe_key -> Nullable<Text>,
         created_at -> Timestamptz,
         finished_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    notification_preferences (account_id) {
+        account_id -> Uuid,
+        quiet_from -> Nullable<Time>,
+        quiet_until -> Nullable<Time>,
+        version -> Int4,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    notifications (id) {
+        id -> Uuid,
+        account_id -> Nullable<Uuid>,
+        kind -> Text,
+        once_key -> Text,
+        resource_kind -> Nullable<Text>,
+        resource_id -> Nullable<Uuid>,
+        template_values -> Jsonb,
+        sealed_contact -> Nullable<Text>,
+        challenge_id -> Nullable<Uuid>,
+        language -> Nullable<Text>,
+        in_inbox -> Bool,
+        urgent -> Bool,
+        send_until -> Nullable<Timestamptz>,
+        read_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
     }
 }
 
@@ -479,6 +565,55 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    webhook_deliveries (id) {
+        id -> Uuid,
+        endpoint_id -> Uuid,
+        event_id -> Uuid,
+        event_type -> Text,
+        xid -> Int8,
+        seq -> Int8,
+        resource_kind -> Text,
+        resource_id -> Uuid,
+        event_time -> Timestamptz,
+        state -> Text,
+        attempts -> Int4,
+        next_at -> Nullable<Timestamptz>,
+        status_code -> Int4,
+        reason -> Text,
+        created_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    webhook_endpoints (id) {
+        id -> Uuid,
+        service_account_id -> Nullable<Uuid>,
+        created_by -> Uuid,
+        url -> Text,
+        display_name -> Text,
+        kinds -> Array<Nullable<Text>>,
+        state -> Text,
+        problem -> Text,
+        secret -> Bytea,
+        previous_secret -> Nullable<Bytea>,
+        previous_secret_until -> Nullable<Timestamptz>,
+        cursor_xid -> Int8,
+        cursor_seq -> Int8,
+        missed_at -> Nullable<Timestamptz>,
+        failing_since -> Nullable<Timestamptz>,
+        failed_at -> Nullable<Timestamptz>,
+        rests_until -> Nullable<Timestamptz>,
+        lease_id -> Nullable<Uuid>,
+        lease_until -> Nullable<Timestamptz>,
+        served_at -> Timestamptz,
+        version -> Int4,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
 diesel::joinable!(account_roles -> accounts (account_id));
 diesel::joinable!(api_keys -> accounts (account_id));
 diesel::joinable!(application_documents -> applications (application_id));
@@ -489,6 +624,7 @@ diesel::joinable!(appointments -> doctors (doctor_id));
 diesel::joinable!(appointments -> patients (patient_id));
 diesel::joinable!(audit_chain -> audit_entries (entry_id));
 diesel::joinable!(challenges -> accounts (account_id));
+diesel::joinable!(deliveries -> notifications (notification_id));
 diesel::joinable!(doctor_fees -> doctors (doctor_id));
 diesel::joinable!(doctors -> accounts (id));
 diesel::joinable!(doctors -> specialties (specialty_code));
@@ -508,6 +644,7 @@ diesel::joinable!(stream_tickets -> sessions (session_id));
 diesel::joinable!(visit_notes -> appointments (appointment_id));
 diesel::joinable!(visit_notes -> doctors (doctor_id));
 diesel::joinable!(visit_notes -> patients (patient_id));
+diesel::joinable!(webhook_deliveries -> webhook_endpoints (endpoint_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     account_roles,
@@ -519,13 +656,20 @@ diesel::allow_tables_to_appear_in_same_query!(
     audit_chain,
     audit_entries,
     challenges,
+    channel_pace,
+    closed_channels,
+    deliveries,
+    devices,
     doctor_fees,
     doctor_words,
     doctors,
     events,
+    feed_horizon,
     files,
     job_schedules,
     jobs,
+    notification_preferences,
+    notifications,
     patient_keys,
     patients,
     prescription_items,
@@ -546,4 +690,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     unclaimed_objects,
     uploads,
     visit_notes,
+    webhook_deliveries,
+    webhook_endpoints,
 );

@@ -12,6 +12,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use tower::Layer;
@@ -23,6 +24,7 @@ use clinicd_proto::appointments::v1::schedule_service_server::ScheduleServiceSer
 use clinicd_proto::audit::v1::audit_service_server::AuditServiceServer;
 use clinicd_proto::directory::v1::directory_service_server::DirectoryServiceServer;
 use clinicd_proto::feed::v1::feed_service_server::FeedServiceServer;
+use clinicd_proto::feed::v1::webhook_service_server::WebhookServiceServer;
 use clinicd_proto::files::v1::file_service_server::FileServiceServer;
 use clinicd_proto::identity::v1::account_service_server::AccountServiceServer;
 use clinicd_proto::identity::v1::auth_service_server::AuthServiceServer;
@@ -30,22 +32,30 @@ use clinicd_proto::identity::v1::service_account_service_server::ServiceAccountS
 use clinicd_proto::identity::v1::staff_service_server::StaffServiceServer;
 use clinicd_proto::identity::v1::user_admin_service_server::UserAdminServiceServer;
 use clinicd_proto::journals::v1::visit_note_service_server::VisitNoteServiceServer;
+use clinicd_proto::notifications::v1::device_service_server::DeviceServiceServer;
+use clinicd_proto::notifications::v1::inbox_service_server::InboxServiceServer;
+use clinicd_proto::notifications::v1::notification_admin_service_server::NotificationAdminServiceServer;
+use clinicd_proto::notifications::v1::preference_service_server::PreferenceServiceServer;
 use clinicd_proto::onboarding::v1::moderation_service_server::ModerationServiceServer;
 use clinicd_proto::onboarding::v1::onboarding_service_server::OnboardingServiceServer;
+use clinicd_proto::operations::v1::job_admin_service_server::JobAdminServiceServer;
 use clinicd_proto::prescriptions::v1::prescription_service_server::PrescriptionServiceServer;
 use clinicd_proto::profiles::v1::doctor_profile_service_server::DoctorProfileServiceServer;
 use clinicd_proto::profiles::v1::patient_service_server::PatientServiceServer;
+use clinicd_proto::sandbox::v1::sandbox_service_server::SandboxServiceServer;
 
 use crate::app::App;
+use crate::config::Environment;
 use crate::kernel::access::layer::AccessLayer;
 use crate::kernel::access::rates::Rates;
 use crate::kernel::access::{SessionTable, Sessions};
 use crate::kernel::transport::gates::Gates;
 use crate::kernel::transport::listener::{self, Port};
 use crate::kernel::transport::tls::{self, TlsError};
+use crate::notifications::unsubscribing;
 use crate::{
-    appointments, audit, directory, feed, files, identity, journals, onboarding, prescriptions,
-    profiles, work,
+    appointments, audit, directory, feed, files, identity, journals, notifications, onboarding,
+    operations, prescriptions, profiles, sandbox, work,
 };
 
 /// Largest request message of most services, in bytes.
@@ -121,6 +131,7 @@ pub async fn start(
     let sessions = Sessions::new(sessions);
     let gates = Gates::new(&app.config);
     let rates = Rates::new(&app.config.limits);
+    let pages = unsubscribing::pages(app.clone(), rates.clone());
     let gate = AccessLayer { app: app.clone(), sessions: sessions.clone(), gates, rates };
     let (health, health_service) = tonic_health::server::health_reporter();
     let routes = rooms(&app, sessions).add_service(health_service);
@@ -131,6 +142,7 @@ pub async fn start(
         .route("/readyz", get(ready))
         .route("/.well-known/jwks.json", get(jwks))
         .with_state(app.clone())
+        .merge(pages)
         .fallback_service(grpc)
         .layer(cors(&app)?);
     let port = Port {
@@ -142,10 +154,11 @@ pub async fn start(
     };
     let stop = app.stop.clone();
     let tasks = work::start(&app, database_url, &stop);
-    for service in service_names() {
+    let services = service_names(app.config.env);
+    for service in services.clone() {
         health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
     }
-    tokio::spawn(tell_health(health, stop.clone()));
+    tokio::spawn(tell_health(health, services, stop.clone()));
     let stopping = stop.clone();
     let done = tokio::spawn(async move {
         listener::serve(listener, port).await;
@@ -159,13 +172,17 @@ pub async fn start(
 
 /// Says that the server stops, and ends the streams of those who watch the health, once they have
 /// heard: the port would wait for them.
-async fn tell_health(mut health: tonic_health::server::HealthReporter, stop: CancellationToken) {
+async fn tell_health(
+    mut health: tonic_health::server::HealthReporter,
+    services: Vec<String>,
+    stop: CancellationToken,
+) {
     stop.cancelled().await;
-    for service in service_names() {
+    for service in services.clone() {
         health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
     }
     tokio::time::sleep(LAST_WORDS).await;
-    for service in service_names() {
+    for service in services {
         health.clear_service_status(&service).await;
     }
 }
@@ -188,8 +205,10 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
     }
     let files = FileServiceServer::new(files::Service::new(app.clone()));
     let feed = FeedServiceServer::new(feed::Service::new(app.clone(), sessions));
+    let jobs = operations::Service { app: app.clone(), schedules: work::schedules() };
+    let jobs = JobAdminServiceServer::new(jobs);
     let (question, answer) = (CLINICAL_LIMIT, CLINICAL_ANSWER_LIMIT);
-    Routes::default()
+    let routes = Routes::default()
         .add_service(service!(AuthServiceServer, identity::Service))
         .add_service(service!(AccountServiceServer, identity::Service))
         .add_service(service!(UserAdminServiceServer, identity::Service))
@@ -207,15 +226,30 @@ fn rooms(app: &App, sessions: Sessions) -> Routes {
         .add_service(service!(VisitNoteServiceServer, journals::Service, question, answer))
         .add_service(service!(PrescriptionServiceServer, prescriptions::Service, question, answer))
         .add_service(service!(AuditServiceServer, audit::Service))
+        .add_service(service!(InboxServiceServer, notifications::Service))
+        .add_service(service!(PreferenceServiceServer, notifications::Service))
+        .add_service(service!(DeviceServiceServer, notifications::Service))
+        .add_service(service!(NotificationAdminServiceServer, notifications::Service))
         .add_service(limited!(feed, MESSAGE_LIMIT, ANSWER_LIMIT))
+        .add_service(service!(WebhookServiceServer, feed::webhooks::Service))
+        .add_service(limited!(jobs, MESSAGE_LIMIT, ANSWER_LIMIT));
+    match app.config.env {
+        Environment::Development => {
+            routes.add_service(service!(SandboxServiceServer, sandbox::Service))
+        }
+        Environment::Production => routes,
+    }
 }
 
-/// Full names of our services, for health; the empty one stands for the whole server.
-fn service_names() -> Vec<String> {
+/// Full names of the services that there are, for health; the empty one stands for the whole server.
+fn service_names(env: Environment) -> Vec<String> {
     let pool = prost_reflect::DescriptorPool::decode(clinicd_proto::FILE_DESCRIPTOR_SET);
     let mut names = vec![String::new()];
     if let Ok(pool) = pool {
         names.extend(pool.services().map(|service| service.full_name().to_owned()));
+    }
+    if env == Environment::Production {
+        names.retain(|name| name != <SandboxServiceServer<sandbox::Service> as NamedService>::NAME);
     }
     names
 }

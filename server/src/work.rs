@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::app::App;
+use crate::feed::webhooks;
 use crate::identity::contact_jobs as contacts;
 use crate::identity::jobs as identity;
 use crate::kernel::audit::sealer;
@@ -14,8 +15,9 @@ use crate::kernel::events::Subscriber;
 use crate::kernel::idempotency::ForgetAnswers;
 use crate::kernel::jobs::{self, ForgetJobs, Kind, NewJob, Schedule, Worker};
 use crate::kernel::telemetry;
+use crate::notifications::{self, forgetting, greetings};
 use crate::onboarding::jobs as onboarding;
-use crate::{appointments, files, prescriptions};
+use crate::{appointments, feed, files, prescriptions};
 
 /// How often the clock is set by the database's.
 const CLOCK_PERIOD: Duration = Duration::from_mins(1);
@@ -23,7 +25,8 @@ const CLOCK_PERIOD: Duration = Duration::from_mins(1);
 const KEYS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Every kind of job.
-fn kinds() -> Arc<[Kind]> {
+#[must_use]
+pub fn kinds() -> Arc<[Kind]> {
     [
         Kind::of::<ForgetAnswers>(),
         Kind::of::<ForgetJobs>(),
@@ -51,14 +54,24 @@ fn kinds() -> Arc<[Kind]> {
         Kind::of::<contacts::SendRecovery>(),
         Kind::of::<contacts::SendEmailChange>(),
         Kind::of::<contacts::TellContactChanged>(),
+        Kind::of::<feed::jobs::Sweep>(),
         Kind::of::<files::jobs::Sweep>(),
-        Kind::of::<onboarding::MailStatus>(),
-        Kind::of::<onboarding::TextStatus>(),
+        Kind::of::<onboarding::TellStatus>(),
+        Kind::of::<webhooks::jobs::Sweep>(),
+        Kind::of::<webhooks::jobs::Remove>(),
         Kind::of::<onboarding::ForgetApplicant>(),
         Kind::of::<onboarding::EndApproved>(),
         Kind::of::<appointments::jobs::TellBooked>(),
         Kind::of::<appointments::jobs::TellCancelled>(),
+        Kind::of::<appointments::reminders::PlanReminders>(),
+        Kind::of::<appointments::reminders::Remind>(),
         Kind::of::<prescriptions::jobs::MailIssued>(),
+        Kind::of::<greetings::Greetings>(),
+        Kind::of::<greetings::FindGreeted>(),
+        Kind::of::<greetings::Greet>(),
+        Kind::of::<notifications::Deliver>(),
+        Kind::of::<forgetting::ForgetAccount>(),
+        Kind::of::<forgetting::ForgetOldMessages>(),
     ]
     .into()
 }
@@ -77,32 +90,37 @@ pub fn subscriptions() -> Vec<(&'static str, Subscriber)> {
         ("doctor.blocked_for_booking", identity::SendDoctorBlocked::on),
         ("doctor.opened_for_booking", identity::SendDoctorUnblocked::on),
         ("account.deleted", onboarding::ForgetApplicant::on),
+        ("account.deleted", forgetting::ForgetAccount::on),
         ("account.staff_removed", onboarding::EndApproved::on),
         ("account.second_factor_added", identity::SendFactorAdded::on),
         ("account.second_factor_removed", identity::SendFactorRemoved::on),
         ("account.recovery_codes_replaced", identity::SendCodesReplaced::on),
         ("account.password_changed", identity::SendPasswordChanged::on),
-        ("application.submitted", onboarding::MailStatus::on),
-        ("application.submitted", onboarding::TextStatus::on),
-        ("application.changes_requested", onboarding::MailStatus::on),
-        ("application.changes_requested", onboarding::TextStatus::on),
-        ("application.approved", onboarding::MailStatus::on),
-        ("application.approved", onboarding::TextStatus::on),
-        ("application.rejected", onboarding::MailStatus::on),
-        ("application.rejected", onboarding::TextStatus::on),
+        ("application.submitted", onboarding::TellStatus::on),
+        ("application.changes_requested", onboarding::TellStatus::on),
+        ("application.approved", onboarding::TellStatus::on),
+        ("application.rejected", onboarding::TellStatus::on),
         ("appointment.booked", appointments::jobs::TellBooked::on),
+        ("appointment.booked", appointments::reminders::PlanReminders::on),
         ("appointment.cancelled", appointments::jobs::TellCancelled::on),
         ("prescription.issued", prescriptions::jobs::MailIssued::on),
     ]
 }
 
 /// What comes back by the clock.
-fn schedules() -> Arc<[Schedule]> {
+#[must_use]
+pub fn schedules() -> Arc<[Schedule]> {
     let in_utc = |name, cron, job| Schedule { name, cron, zone: "UTC", job };
     [
+        in_utc("notifications.greetings", "*/15 * * * *", || NewJob::now(&greetings::Greetings {})),
         in_utc("files.sweep", "17 * * * *", files::jobs::Sweep::tick),
+        in_utc("feed.sweep", "40 3 * * *", || NewJob::now(&feed::jobs::Sweep {})),
         in_utc("kernel.forget_answers", "10 3 * * *", || NewJob::now(&ForgetAnswers {})),
         in_utc("kernel.forget_jobs", "20 3 * * *", || NewJob::now(&ForgetJobs {})),
+        in_utc("notifications.forget_old", "40 3 * * *", || {
+            NewJob::now(&forgetting::ForgetOldMessages {})
+        }),
+        in_utc("feed.sweep_webhooks", "50 3 * * *", || NewJob::now(&webhooks::jobs::Sweep {})),
         in_utc("identity.sweep_failures", "30 3 * * *", || {
             NewJob::now(&identity::SweepFailures {})
         }),
@@ -118,12 +136,13 @@ pub fn worker(app: &App) -> Worker {
 
 /// Starts what every process does beside its calls, until `stop`: it announces jobs (whoever writes
 /// must), seals the audit chain, follows the database's clock and the signing keys, and measures; and, unless the setting
-/// `worker` says no, it runs jobs and schedules.
+/// `worker` says no, it runs jobs and schedules and sends webhooks.
 #[must_use]
 pub fn start(app: &App, database_url: &str, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     if app.config.worker {
         tasks.spawn(worker(app).run(database_url.to_owned(), stop.clone()));
+        tasks.spawn(webhooks::run(app.clone(), stop.clone()));
     }
     tasks.spawn(jobs::announce::run(app.clone(), stop.clone()));
     tasks.spawn(sealer::run(app.clone(), stop.clone()));

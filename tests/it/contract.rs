@@ -4,8 +4,10 @@ use prost_reflect::{DescriptorPool, FieldDescriptor, MessageDescriptor, MethodDe
 
 /// Changing methods that are safe to repeat without a `request_id`: repeated bytes are skipped.
 const REPEATABLE: [&str; 1] = ["UploadChunk"];
-/// Lists that are bounded in another way: by a resume token and a maximum, by days.
-const BOUNDED: [&str; 2] = ["ListEvents", "ListSlots"];
+/// Lists that are bounded in another way: by a resume token and a maximum, by days, by a maximum
+/// alone, by what the program holds.
+const BOUNDED: [&str; 5] =
+    ["ListEvents", "ListSlots", "ListOutbox", "ListTemplates", "ListSchedules"];
 /// `google.protobuf.MethodOptions.IdempotencyLevel`.
 const NO_SIDE_EFFECTS: i32 = 1;
 const IDEMPOTENT: i32 = 2;

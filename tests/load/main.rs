@@ -6,6 +6,7 @@ mod database;
 mod drive;
 mod enumerate;
 mod floor;
+mod idle;
 mod names;
 mod people;
 mod pgbench;
@@ -75,6 +76,8 @@ enum Command {
     FloorServer,
     /// Let everybody sign in at once, and look at health and memory.
     Storm(storm::Options),
+    /// Hold many idle streams of the feed open, and look at memory and delivery.
+    Idle(idle::Options),
     /// Compare answers and times of known and unknown accounts.
     Enumerate(enumerate::Options),
     /// Do everything, with a server and a database of its own, and compare with the goals.
@@ -92,6 +95,7 @@ fn main() -> ExitCode {
                 Command::Floor(options) => floor::command(options).await,
                 Command::FloorServer => floor::serve().await,
                 Command::Storm(options) => storm::command(options).await,
+                Command::Idle(options) => idle::command(options).await,
                 Command::Enumerate(options) => enumerate::command(options).await,
                 Command::All(options) => all::command(options).await,
             }

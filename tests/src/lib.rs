@@ -21,21 +21,25 @@
     reason = "a harness panics when something is not as it should be"
 )]
 
+pub mod certificates;
 pub mod cluster;
 pub mod crowd;
 pub mod doctors;
 pub mod expect;
+pub mod http_double;
 pub mod mail;
 pub mod own_cluster;
 pub mod people;
 pub mod process;
 pub mod sms;
+pub mod smtp;
 pub mod tap;
 pub mod wire;
 pub mod world;
 
 pub use clinicd_sdk::Code;
 pub use expect::{eventually, refused};
+pub use http_double::HttpDouble;
 pub use own_cluster::OwnCluster;
 pub use people::Person;
 pub use process::Process;

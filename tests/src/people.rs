@@ -8,6 +8,7 @@ use clinicd_sdk::proto::identity::v1::{
 use clinicd_sdk::proto::r#type::v1::PersonName;
 use clinicd_server::identity;
 
+use crate::expect::eventually;
 use crate::world::World;
 
 /// Everybody's password.
@@ -43,7 +44,10 @@ impl World {
             name: Some(name.clone()),
             ..Default::default()
         };
+        let mails = self.mails_to(email).len();
         self.client().send(request).await.unwrap();
+        // Whoever had this address before had such a mail, too.
+        eventually("a mail", async || self.mails_to(email).len() > mails).await;
         self.activate(email, None).await;
         self.signed_in(email, name).await
     }

@@ -16,7 +16,7 @@ const RATES: [&str; 5] = ["SIGN_IN", "PUBLIC_READS", "READS", "CHANGES", "MEDICA
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// Where it listens.
+    /// Where it listens; empty for a worker.
     pub url: String,
     /// Its data directory.
     pub data_dir: PathBuf,
@@ -30,11 +30,28 @@ impl Process {
 
     /// The same with other settings, or another place for its logs.
     pub async fn start_with(world: &World, change: impl FnOnce(&mut Command)) -> Self {
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        Self::start_saying(world, &serve, "listening on ", change).await
+    }
+
+    /// Starts `clinicd worker` and waits until it works.
+    pub async fn worker_with(world: &World, change: impl FnOnce(&mut Command)) -> Self {
+        Self::start_saying(world, &["worker"], "working", change).await
+    }
+
+    /// Starts the program and waits for this beginning of a line; the rest of it is the address.
+    async fn start_saying(
+        world: &World,
+        arguments: &[&str],
+        begins: &'static str,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let data_dir = world.new_data_dir();
         let config = world.app.config.clone();
         let mut command = Command::new(program());
         command
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args(arguments)
+            .arg("--data-dir")
             .arg(&data_dir)
             .env("DATABASE_URL", world.tapped_url())
             .env("CLINICD_MIGRATION_DATABASE_URL", world.database_url())
@@ -55,9 +72,9 @@ impl Process {
         let listening = tokio::task::spawn_blocking(move || {
             BufReader::new(output)
                 .lines()
-                .find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned))
+                .find_map(|line| line.unwrap().strip_prefix(begins).map(str::to_owned))
         });
-        let url = listening.await.unwrap().expect("the server listens");
+        let url = listening.await.unwrap().expect("the program runs");
         Self { child, url, data_dir }
     }
 

@@ -53,6 +53,22 @@ impl World {
         messages.into_iter().map(|(_, sms)| sms).filter(|sms| sms.to == number).collect()
     }
 
+    /// People with a number (`+917000000001` and so on) and no address, written past the server, and
+    /// for each the job that welcomes them: it writes the message and its delivery, whose job sends it.
+    pub async fn welcome_by_sms(&self, count: usize) {
+        self.batch(&format!(
+            "INSERT INTO accounts (id, phone, given_name, family_name, language, state, \
+                created_at, updated_at) \
+             SELECT gen_random_uuid(), '+9170' || lpad(n::text, 8, '0'), 'Asha', 'Rao', 'en', \
+                'active', now(), now() FROM generate_series(1, {count}) n; \
+             INSERT INTO jobs (id, kind, payload, state, run_at, created_at) \
+             SELECT gen_random_uuid(), 'identity.send_welcome', \
+                jsonb_build_object('account', id), 'ready', now(), now() FROM accounts \
+             WHERE phone LIKE '+9170%';"
+        ))
+        .await;
+    }
+
     /// The newest code that was sent to a number.
     pub async fn code_sent_to(&self, number: &str) -> String {
         let messages = self.sms_to(number).await;

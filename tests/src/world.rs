@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use clinicd_sdk::Client;
 use clinicd_server::app::App;
-use clinicd_server::config::{Config, SessionSettings};
+use clinicd_server::config::{ChannelRates, Config, SessionSettings};
 use clinicd_server::identity;
 use clinicd_server::identity::passwords::PasswordParams;
 use clinicd_server::kernel::data_dir::DataDir;
@@ -129,6 +129,7 @@ impl World {
             passwords: CHEAP,
             limits: patient(),
             sessions: lasting(),
+            rates: ChannelRates::NONE,
             ..Config::default()
         };
         change(&mut config);
@@ -150,14 +151,20 @@ impl World {
     /// Another server in this process: its own data directory, the same database, keys, files and
     /// audit heads. It has the time of the first.
     pub async fn second_server(&self) -> Replica {
+        self.second_server_with(|_| {}).await
+    }
+
+    /// The same with other settings.
+    pub async fn second_server_with(&self, change: impl FnOnce(&mut Config)) -> Replica {
         let first = &self.app.config;
-        let config = Config {
+        let mut config = Config {
             data_dir: self.new_data_dir(),
             keys_dir: Some(first.keys_dir()),
             files_dir: Some(first.files_dir()),
             audit_dir: Some(first.audit_dir()),
             ..Config::clone(first)
         };
+        change(&mut config);
         let (app, running) = serve(config, self.tapped_url()).await;
         app.clock
             .advance(self.app.clock.now().timestamp().duration_since(app.clock.now().timestamp()));
@@ -274,7 +281,8 @@ impl World {
     pub async fn settle(&self) {
         let (mut ends, mut left) = (Instant::now() + SOON, usize::MAX);
         loop {
-            let now = self.app.clock.now().timestamp();
+            // A job that is written while this is asked is due a moment later.
+            let now = self.app.clock.now().plus_seconds(1).timestamp();
             let open = self
                 .sql(&format!(
                     "SELECT kind, state, attempts, last_error FROM jobs WHERE state = 'failed' \

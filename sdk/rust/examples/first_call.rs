@@ -1,11 +1,13 @@
 //! Lists the doctors of a clinic, and says who is signed in when `LOGIN_EMAIL` and
-//! `LOGIN_PASSWORD` are set.
+//! `LOGIN_PASSWORD` are set. `OUTBOX_OF=asha@example.org` shows the newest message that a server in
+//! development would have sent there: the link that activates an account, for one.
 //!
 //! `cargo run --example first_call`; `CLINICD_URL` names another server than this machine's.
 
 use clinicd_sdk::Client;
 use clinicd_sdk::proto::directory::v1::SearchDoctorsRequest;
 use clinicd_sdk::proto::identity::v1::GetMyAccountRequest;
+use clinicd_sdk::proto::sandbox::v1::ListOutboxRequest;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,6 +19,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     for doctor in doctors.into_iter().filter_map(|hit| hit.doctor) {
         let name = doctor.name.unwrap_or_default();
         println!("- {} {}, {}", name.given, name.family, doctor.clinic_name);
+    }
+
+    if let Ok(recipient) = std::env::var("OUTBOX_OF") {
+        let request = ListOutboxRequest { recipient, max_messages: 1, ..Default::default() };
+        for message in client.send(request).await?.messages {
+            println!("\n{}\n\n{}", message.subject, message.text);
+        }
     }
 
     let login = (std::env::var("LOGIN_EMAIL"), std::env::var("LOGIN_PASSWORD"));

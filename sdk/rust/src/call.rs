@@ -15,7 +15,7 @@ use tonic::{Request, Status, Streaming};
 
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::raw::{Raw, With};
+use crate::raw::{Ends, Raw, With};
 use crate::session::Tokens;
 
 /// Largest answer that the client takes, in bytes.
@@ -31,7 +31,7 @@ impl Client {
     /// to wait, within the deadline; an access token that no longer counts is renewed once.
     pub async fn send<R: Unary>(&self, mut request: R) -> Result<R::Response> {
         fill_in_request_id(&mut request);
-        self.attempts(&request, |mut grpc, attempt| async move {
+        self.attempts(&request, Ends::AtDeadline, |mut grpc, attempt| async move {
             let (path, codec) = (PathAndQuery::from_static(R::PATH), CheckedCodec::default());
             grpc.ready().await.map_err(Status::from_error)?;
             grpc.unary(attempt, path, codec).await.map(tonic::Response::into_inner)
@@ -39,11 +39,27 @@ impl Client {
         .await
     }
 
-    /// Sends a request that is answered with a stream. Opening the stream is repeated like any
-    /// call; what breaks off later is not, except by [`watch`](Self::watch).
-    pub async fn stream<R: ServerStream>(&self, mut request: R) -> Result<Messages<R::Response>> {
+    /// Sends a request that is answered with a stream, which ends at the deadline. Opening the stream
+    /// is repeated like any call; what breaks off later is not, except by [`watch`](Self::watch).
+    pub async fn stream<R: ServerStream>(&self, request: R) -> Result<Messages<R::Response>> {
+        self.open(request, Ends::AtDeadline).await
+    }
+
+    /// The same, for a stream that has only to be opened within the deadline.
+    pub(crate) async fn endless<R: ServerStream>(
+        &self,
+        request: R,
+    ) -> Result<Messages<R::Response>> {
+        self.open(request, Ends::Never).await
+    }
+
+    async fn open<R: ServerStream>(
+        &self,
+        mut request: R,
+        ends: Ends,
+    ) -> Result<Messages<R::Response>> {
         fill_in_request_id(&mut request);
-        let opened = self.attempts(&request, |mut grpc, attempt| async move {
+        let opened = self.attempts(&request, ends, |mut grpc, attempt| async move {
             let (path, codec) = (PathAndQuery::from_static(R::PATH), CheckedCodec::default());
             grpc.ready().await.map_err(Status::from_error)?;
             grpc.server_streaming(attempt, path, codec).await.map(tonic::Response::into_inner)
@@ -75,7 +91,7 @@ impl Client {
     }
 
     /// Makes the call until it succeeds, is refused for good, or the deadline passes.
-    async fn attempts<R, T, F, Fut>(&self, request: &R, call: F) -> Result<T>
+    async fn attempts<R, T, F, Fut>(&self, request: &R, stream: Ends, call: F) -> Result<T>
     where
         R: Rpc,
         F: Fn(Grpc<Raw>, Request<R>) -> Fut,
@@ -89,7 +105,10 @@ impl Client {
             let tokens =
                 timeout_at(ends, self.tokens_to_use(rejected.as_ref())).await.map_err(late)??;
             let mut attempt = Request::new(request.clone());
-            attempt.set_timeout(left(ends));
+            match stream {
+                Ends::AtDeadline => attempt.set_timeout(left(ends)),
+                Ends::Never => _ = attempt.extensions_mut().insert(stream),
+            }
             if let Some(tokens) = &tokens {
                 attempt.extensions_mut().insert(With(Arc::clone(tokens)));
             }

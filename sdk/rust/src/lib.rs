@@ -25,7 +25,8 @@
 //! * turns each refusal into an [`ApiError`] with its stable reason.
 //!
 //! Lists: [`Client::items`] and [`Client::all`]. Files: [`Client::upload`], [`Client::download`].
-//! Changes as they happen: [`Client::watch`]. The generated stubs: [`Client::raw`].
+//! Changes as they happen: [`Client::watch`], and [`Client::follow`] for whoever keeps a copy, or
+//! sent to you: [`webhook`]. The generated stubs: [`Client::raw`].
 //!
 //! A call that is dropped is cancelled; a change that had reached the server is done or not done,
 //! never half. To be sure, set the `request_id` yourself and send the same request again.
@@ -38,6 +39,7 @@ mod raw;
 mod retry;
 mod session;
 mod watch;
+pub mod webhook;
 
 pub use call::{Items, Messages};
 pub use client::{Builder, Client, DEFAULT_DEADLINE};
@@ -45,7 +47,7 @@ pub use error::{ApiError, Error, Result};
 pub use files::{Download, Progress};
 pub use raw::Raw;
 pub use retry::RetryPolicy;
-pub use watch::Changes;
+pub use watch::{Changes, Update, Updates};
 
 /// The messages of the API, by room.
 pub use clinicd_proto as proto;

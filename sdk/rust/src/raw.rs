@@ -24,6 +24,15 @@ pub struct Raw {
 #[derive(Clone)]
 pub(crate) struct With(pub(crate) Arc<Tokens>);
 
+/// When the server ends the answer to a call.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// At the deadline.
+    AtDeadline,
+    /// A stream that goes on.
+    Never,
+}
+
 impl Service<Request<Body>> for Raw {
     type Response = Response<Body>;
     type Error = BoxError;
@@ -39,6 +48,7 @@ impl Service<Request<Body>> for Raw {
         let mut client = std::mem::replace(&mut self.client, clone);
         async move {
             let with = request.extensions_mut().remove::<With>();
+            let ends = request.extensions_mut().remove::<Ends>();
             let tokens = match (with, &client.session) {
                 (Some(With(tokens)), _) => Some(tokens),
                 (None, Some(session)) => Some(session.fresh(&client.signed_out()).await?),
@@ -51,7 +61,9 @@ impl Service<Request<Body>> for Raw {
             if let Some(language) = &client.language {
                 headers.insert(ACCEPT_LANGUAGE, language.clone());
             }
-            headers.entry("grpc-timeout").or_insert_with(|| timeout(client.deadline));
+            if ends != Some(Ends::Never) {
+                headers.entry("grpc-timeout").or_insert_with(|| timeout(client.deadline));
+            }
             Ok(client.channel.call(request).await?)
         }
         .boxed()

@@ -1,18 +1,21 @@
-//! Mails about appointments.
+//! What people are told about their appointments.
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::rows::{self, Appointment};
+use super::rows::{self, Appointment, AppointmentState};
 use crate::app::App;
+use crate::kernel::access::Actor;
 use crate::kernel::error::Error;
-use crate::kernel::events::Event;
+use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{Job, JobError, NewJob};
-use crate::kernel::kinds::{AppointmentId, ConsultationMode};
-use crate::kernel::locale::{self, Locale, MailKind};
-use crate::{identity, notifications, profiles};
+use crate::kernel::kinds::{AccountId, AppointmentId, ConsultationMode};
+use crate::kernel::locale::NoticeKind;
+use crate::notifications::{Notice, notify, withdraw};
+use crate::profiles::PatientFacts;
+use crate::{identity, profiles};
 
 /// Tells the patient that the visit is booked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -24,6 +27,8 @@ pub struct TellBooked {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct TellCancelled {
     appointment: AppointmentId,
+    /// Who has cancelled.
+    by: Option<AccountId>,
 }
 
 impl TellBooked {
@@ -38,7 +43,19 @@ impl TellCancelled {
     /// Subscriber to `appointment.cancelled`.
     #[must_use]
     pub fn on(event: &Event) -> NewJob {
-        NewJob::now(&Self { appointment: AppointmentId(event.resource) })
+        let by = Actor::current().map(|actor| actor.account);
+        NewJob::now(&Self { appointment: AppointmentId(event.resource), by })
+    }
+
+    /// Who has cancelled, as the texts call it.
+    fn by(&self, row: &Appointment) -> &'static str {
+        if self.by == Some(row.patient_account) {
+            "patient"
+        } else if self.by.is_some_and(|by| by.0 == row.doctor_id.0) {
+            "doctor"
+        } else {
+            "clinic"
+        }
     }
 }
 
@@ -46,7 +63,11 @@ impl Job for TellBooked {
     const KIND: &'static str = "appointments.tell_booked";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        tell(&app, id, self.appointment, MailKind::AppointmentBooked).await
+        let Some(known) = Known::load(&app, self.appointment).await? else { return Ok(()) };
+        if known.row.state == AppointmentState::Cancelled {
+            return Ok(());
+        }
+        notify(&app, id, known.notice(&app, NoticeKind::AppointmentBooked)).await
     }
 }
 
@@ -54,39 +75,58 @@ impl Job for TellCancelled {
     const KIND: &'static str = "appointments.tell_cancelled";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        tell(&app, id, self.appointment, MailKind::AppointmentCancelled).await
+        let appointment = self.appointment.0;
+        for kind in [NoticeKind::AppointmentBooked, NoticeKind::AppointmentReminder] {
+            withdraw(&app, kind, appointment).await?;
+        }
+        let Some(known) = Known::load(&app, self.appointment).await? else { return Ok(()) };
+        let mut notice = known.notice(&app, NoticeKind::AppointmentCancelled);
+        notice.values["by"] = self.by(&known.row).into();
+        notify(&app, id, notice).await
     }
 }
 
-async fn tell(app: &App, key: Uuid, id: AppointmentId, kind: MailKind) -> Result<(), JobError> {
-    let mut conn = app.db.read().await?;
-    let Some(row) = rows::find(&mut conn, id).await.map_err(JobError::Retry)? else {
-        return Ok(());
-    };
-    let Some(patient) = profiles::patient(&mut conn, row.patient_id).await? else { return Ok(()) };
-    let Some(contact) = identity::contact(&mut conn, patient.account).await? else { return Ok(()) };
-    let doctor = profiles::doctor(&mut conn, row.doctor_id).await?;
-    drop(conn);
-    let language = locale::negotiate(&contact.language);
-    let clinic = doctor
-        .filter(|_| row.mode == ConsultationMode::InPerson)
-        .map(|doctor| doctor.clinic_name)
-        .filter(|name| !name.is_empty());
-    let values = json!({
-        "name": contact.name,
-        "doctor": format!("{} {}", row.doctor_given, row.doctor_family).trim(),
-        "start": start(&row, &patient.time_zone, language)?,
-        "clinic": clinic,
-        "cancel_hours": app.config.cancellation_hours,
-    });
-    notifications::send_mail(app, key, patient.account, kind, values).await
+/// What is told of an appointment, and to whom.
+pub(super) struct Known {
+    /// The appointment.
+    pub(super) row: Appointment,
+    patient: PatientFacts,
+    clinic: Option<String>,
 }
 
-/// The start in the recipient's zone and language.
-fn start(row: &Appointment, zone: &str, language: Locale) -> Result<String, JobError> {
-    let zone = TimeZone::get(zone).or_else(|_| TimeZone::get(&row.time_zone));
-    let zone = zone.map_err(|error| JobError::Give(Error::internal(error)))?;
-    let texts =
-        locale::texts().map_err(|error| JobError::Give(Error::internal(error.to_string())))?;
-    Ok(texts.format_date_time(language, &row.starts_at.timestamp().to_zoned(zone)))
+impl Known {
+    /// What is known of an appointment; none when there is nobody to be told.
+    pub(super) async fn load(app: &App, id: AppointmentId) -> Result<Option<Self>, Error> {
+        let mut conn = app.db.read().await?;
+        let Some(row) = rows::find(&mut conn, id).await? else { return Ok(None) };
+        let Some(patient) = profiles::patient(&mut conn, row.patient_id).await? else {
+            return Ok(None);
+        };
+        if identity::contact(&mut conn, patient.account).await?.is_none() {
+            return Ok(None);
+        }
+        let doctor = profiles::doctor(&mut conn, row.doctor_id).await?;
+        let clinic = doctor
+            .filter(|_| row.mode == ConsultationMode::InPerson)
+            .map(|doctor| doctor.clinic_name)
+            .filter(|name| !name.is_empty());
+        Ok(Some(Self { row, patient, clinic }))
+    }
+
+    /// A message about the appointment to the patient's account. The start is told in the patient's
+    /// zone, in the language of whoever reads it.
+    pub(super) fn notice(&self, app: &App, kind: NoticeKind) -> Notice {
+        let row = &self.row;
+        let zone = &self.patient.time_zone;
+        let zone = if TimeZone::get(zone).is_ok() { zone } else { &row.time_zone };
+        let values = json!({
+            "doctor_name": format!("{} {}", row.doctor_given, row.doctor_family).trim(),
+            "starts_at": row.starts_at.unix_micros(),
+            "zone": zone,
+            "clinic": self.clinic,
+            "cancel_hours": app.config.cancellation_hours,
+        });
+        let about = Some((ResourceKind::Appointment, row.id.0));
+        Notice { about, values, ..Notice::new(kind, self.patient.account) }
+    }
 }

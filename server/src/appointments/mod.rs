@@ -19,10 +19,12 @@ pub mod jobs;
 mod listing;
 mod live;
 mod query;
+pub mod reminders;
 mod rows;
 mod rules;
 mod schedules;
 mod service;
+mod snapshot;
 mod visits;
 mod weekly_rules;
 
@@ -30,6 +32,7 @@ use std::collections::HashMap;
 
 pub use live::{require_none_live, require_none_live_of_doctor};
 pub use service::Service;
+pub use snapshot::{appointment_ids, schedule_ids};
 
 use crate::app::App;
 use crate::kernel::db::Conn;

@@ -2,12 +2,13 @@
 
 use clinicd_proto::feed::v1 as pb;
 
+use super::hub::Hub;
 use super::{rules, token};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
-use crate::kernel::events::{self, Position};
+use crate::kernel::events::{self, Place, Position};
 
 /// Events when the request names no number.
 const DEFAULT_EVENTS: i32 = 100;
@@ -18,11 +19,11 @@ const MAX_EVENTS: i32 = 1_000;
 const READS: usize = 10;
 
 pub(super) async fn list(
-    app: &App,
+    hub: &Hub,
     caller: &Caller,
     request: pb::ListEventsRequest,
 ) -> Result<pb::ListEventsResponse> {
-    let signed_in = caller.signed_in()?;
+    let (app, signed_in) = (hub.app(), caller.signed_in()?);
     let viewer = rules::viewer(signed_in.account, &signed_in.roles, signed_in.scopes.as_deref());
     let kinds = rules::kinds(&request.kinds)?;
     let max = match request.max_events {
@@ -31,30 +32,46 @@ pub(super) async fn list(
     };
     let mut missing = i64::from(max);
     let mut conn = app.db.read().await?;
-    let mut position = start(app, &mut conn, &request.resume_token).await?.unwrap_or_default();
+    let begin = match request.resume_token.as_str() {
+        "" => events::horizon(&mut conn).await?,
+        text => token::read(&app.keys.macs, text)?,
+    };
+    let mut position = begin;
     let mut events: Vec<pb::Event> = Vec::new();
     for _ in 0..READS {
         let found = events::read_after(&mut conn, position, &viewer, &kinds, missing).await?;
         position = found.position;
         missing -= i64::try_from(found.events.len()).unwrap_or(missing);
-        events.extend(found.events.into_iter().map(Into::into));
+        events.extend(found.events.iter().map(Into::into));
         if missing == 0 || found.is_end {
             break;
         }
     }
+    if !request.resume_token.is_empty() {
+        require_readable(&mut conn, begin).await?;
+    }
+    // After the reading, so that a right which was taken before an event is not used for it.
+    hub.require_kept(&mut conn, signed_in).await?;
     Ok(pb::ListEventsResponse { events, resume_token: token::of(&app.keys.macs, position) })
 }
 
-/// The position of a token; none when it is empty.
+/// The position of a token from which can be read on; none when it is empty.
 pub(super) async fn start(app: &App, conn: &mut Conn, text: &str) -> Result<Option<Position>> {
     if text.is_empty() {
         return Ok(None);
     }
     let position = token::read(&app.keys.macs, text)?;
-    // A token from before a restore would wait for ever for the numbers to catch up.
-    if events::is_readable(conn, position).await? {
-        Ok(Some(position))
-    } else {
-        Err(Error::of(Reason::FeedTokenInvalid))
+    require_readable(conn, position).await?;
+    Ok(Some(position))
+}
+
+/// Refuses a position that leads nowhere. Asked after a reading, it also tells what was swept
+/// before it: a reader that asked first could miss what is swept in between.
+pub(super) async fn require_readable(conn: &mut Conn, position: Position) -> Result<()> {
+    match events::place(conn, position).await? {
+        Place::Readable => Ok(()),
+        Place::Swept => Err(Error::of(Reason::FeedTokenTooOld)),
+        // A token from before a restore would wait for ever for the numbers to catch up.
+        Place::Unknown => Err(Error::of(Reason::FeedTokenInvalid)),
     }
 }

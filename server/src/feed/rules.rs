@@ -3,7 +3,7 @@
 use clinicd_proto::feed::v1 as pb;
 
 use crate::kernel::error::{Error, Result};
-use crate::kernel::events::{FeedRow, ResourceKind, Viewer};
+use crate::kernel::events::{self, FeedRow, ResourceKind, Viewer};
 use crate::kernel::kinds::{AccountId, Role, Scope};
 
 /// What the front desk sees of everyone.
@@ -43,16 +43,17 @@ pub(super) fn kinds(wire: &[i32]) -> Result<Vec<ResourceKind>> {
     wire.iter().map(|kind| known(kind).ok_or_else(unknown)).collect()
 }
 
-impl From<FeedRow> for pb::Event {
-    fn from(row: FeedRow) -> Self {
+impl From<&FeedRow> for pb::Event {
+    fn from(row: &FeedRow) -> Self {
         Self {
             id: row.id.to_string(),
             create_time: Some(row.created_at.into()),
             resource_kind: row.kind.into(),
             resource_id: row.resource.to_string(),
-            r#type: row.event_type,
+            r#type: row.event_type.clone(),
             actor_id: row.actor.map(|actor| actor.to_string()).unwrap_or_default(),
             stand_in: row.stand_in,
+            deleted: events::is_gone(&row.event_type),
         }
     }
 }

@@ -11,11 +11,9 @@ use super::{listing, watching};
 use crate::app::App;
 use crate::kernel::access::{Sessions, enter};
 
-/// `clinicd.feed.v1.FeedService`. One per process, so that its streams share one wake-up.
+/// `clinicd.feed.v1.FeedService`. One per process, so that its streams share one hub.
 #[derive(Clone)]
 pub struct Service {
-    app: App,
-    sessions: Sessions,
     hub: Hub,
 }
 
@@ -23,7 +21,7 @@ impl Service {
     /// The service; `sessions` are asked again and again while a stream lives.
     #[must_use]
     pub fn new(app: App, sessions: Sessions) -> Self {
-        Self { hub: Hub::new(app.clone()), app, sessions }
+        Self { hub: Hub::new(app, sessions) }
     }
 }
 
@@ -34,7 +32,7 @@ impl FeedService for Service {
         request: Request<pb::ListEventsRequest>,
     ) -> Result<Response<pb::ListEventsResponse>, Status> {
         let (caller, request) = enter(request)?;
-        Ok(Response::new(listing::list(&self.app, &caller, request).await?))
+        Ok(Response::new(listing::list(&self.hub, &caller, request).await?))
     }
 
     type WatchStream = BoxStream<'static, Result<pb::WatchResponse, Status>>;
@@ -44,7 +42,6 @@ impl FeedService for Service {
         request: Request<pb::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let (caller, request) = enter(request)?;
-        let (app, sessions, hub) = (self.app.clone(), self.sessions.clone(), self.hub.clone());
-        Ok(Response::new(watching::watch(app, sessions, hub, &caller, &request).await?))
+        Ok(Response::new(watching::watch(self.hub.clone(), &caller, &request).await?))
     }
 }

@@ -1,4 +1,4 @@
-//! The mails of this room, and its housekeeping.
+//! What this room tells people, and its housekeeping.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,13 +9,13 @@ use crate::identity::registration::registering_phone;
 use crate::identity::rules;
 use crate::identity::sessions::living;
 use crate::identity::sessions::tickets;
-use crate::identity::sign_in::challenges::{self, Challenge};
+use crate::identity::sign_in::challenges;
 use crate::identity::sign_in::{attempts, code_limits};
 use crate::kernel::events::Event;
 use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::kinds::AccountId;
-use crate::kernel::locale::MailKind;
-use crate::notifications::send_mail;
+use crate::kernel::locale::NoticeKind;
+use crate::notifications::{Notice, To, notify};
 use crate::profiles;
 
 pub use crate::identity::administration::deleting::SendClosed;
@@ -31,11 +31,7 @@ impl Job for SendActivation {
     const KIND: &'static str = "identity.send_activation";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some((_, account, mut values)) = link(&app, self.activation, "activate").await? else {
-            return Ok(());
-        };
-        values["valid_minutes"] = json!(rules::ACTIVATION_SECONDS / 60);
-        send_mail(&app, id, account, MailKind::AccountActivation, values).await
+        notify_challenge(&app, id, NoticeKind::AccountActivation, self.activation, json!({})).await
     }
 }
 
@@ -50,12 +46,11 @@ impl Job for SendInvitation {
     const KIND: &'static str = "identity.send_invitation";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some((_, account, mut values)) = link(&app, self.activation, "activate").await? else {
-            return Ok(());
-        };
-        values["valid_days"] = json!(rules::INVITATION_DAYS);
-        values["specialty"] = json!(specialty(&app, account).await?);
-        send_mail(&app, id, account, MailKind::StaffInvitation, values).await
+        let invited = challenges::find(&mut *app.db.read().await?, self.activation).await?;
+        let Some(account) = invited.and_then(|challenge| challenge.account) else { return Ok(()) };
+        let specialty = specialty(&app, account).await?;
+        let values = json!({ "valid_days": rules::INVITATION_DAYS, "specialty": specialty });
+        notify_challenge(&app, id, NoticeKind::StaffInvitation, self.activation, values).await
     }
 }
 
@@ -66,25 +61,23 @@ async fn specialty(app: &App, account: AccountId) -> Result<Option<String>, JobE
     Ok(doctor.map(|doctor| doctor.specialty_name))
 }
 
-/// A link that still works, as a mail needs it; none when it was used or replaced meanwhile.
-pub(super) async fn link(
+/// Tells what a challenge is answered with to whoever reads what is sent to its address.
+pub(super) async fn notify_challenge(
     app: &App,
+    key: Uuid,
+    kind: NoticeKind,
     id: Uuid,
-    page: &str,
-) -> Result<Option<(Challenge, AccountId, Value)>, JobError> {
-    let mut conn = app.db.read().await?;
-    let found = challenges::find(&mut conn, id).await?;
-    let live = found.filter(|challenge| challenge.is_live(app.clock.now()));
-    Ok(live.and_then(|challenge| {
-        let token = challenge.token(&app.keys.macs);
-        let link = challenges::link(&app.config.public_url, page, &token);
-        Some((challenge.clone(), challenge.account?, json!({ "link": link, "token": token })))
-    }))
+    values: Value,
+) -> Result<(), JobError> {
+    let challenge = challenges::find(&mut *app.db.read().await?, id).await?;
+    let Some(challenge) = challenge else { return Ok(()) };
+    let to = To::Challenge { id, language: String::new() };
+    notify(app, key, Notice { values, to, ..Notice::new(kind, challenge.account) }).await
 }
 
-/// Declares the jobs that mail an account without further values.
-macro_rules! plain_mails {
-    ($($(#[$meta:meta])* $name:ident = $kind:literal, $mail:ident;)+) => {$(
+/// Declares the jobs that tell the owner of an account something, without further values.
+macro_rules! plain_notices {
+    ($($(#[$meta:meta])* $name:ident = $kind:literal, $notice:ident;)+) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Serialize, Deserialize)]
         pub struct $name {
@@ -104,13 +97,13 @@ macro_rules! plain_mails {
             const KIND: &'static str = $kind;
 
             async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-                send_mail(&app, id, self.account, MailKind::$mail, json!({})).await
+                notify(&app, id, Notice::new(NoticeKind::$notice, self.account)).await
             }
         }
     )+};
 }
 
-plain_mails! {
+plain_notices! {
     /// Tells the owner of an account that somebody tried to register with its address.
     SendAccountExists = "identity.send_account_exists", AccountExists;
     /// Welcomes the owner of an account that has become active.

@@ -28,27 +28,35 @@ mod administration;
 mod history;
 pub mod jobs;
 mod programs;
+mod reaching;
 mod registration;
 mod rows;
 mod rules;
 mod service;
 mod sessions;
 mod sign_in;
+mod snapshot;
 mod staff;
+
+use std::collections::HashSet;
 
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
 
+pub use administration::last_message::{open_contact, seal_contact};
 pub use administration::superusers::{FirstLogin, create_superuser, first_login, revoke_superuser};
+pub use reaching::{Secret, living_sessions, secret};
 pub use registration::contact_jobs;
 pub use service::Service;
 pub use sessions::living::SESSIONS;
 pub use sign_in::passwords;
+pub use snapshot::account_ids;
 
 use crate::app::App;
 use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Reason, Result};
-use crate::kernel::kinds::{AccountId, Role};
+use crate::kernel::kinds::{AccountId, Role, Scope, Time};
 
 /// Gives an account a role, at once; nothing when it has it. `by` is who granted it, `None` for
 /// registration and the command line. The sessions that the account has end: its owner signs in anew,
@@ -99,10 +107,32 @@ pub struct Contact {
     pub language: String,
 }
 
-/// How to reach the owner of an account; none when there is no such account.
+/// How to reach the owner of an account; none when there is no such account, or it is closed.
 pub async fn contact(conn: &mut Conn, account: AccountId) -> Result<Option<Contact>> {
     let account = rows::find(conn, account).await?;
-    Ok(account.map(Contact::from))
+    let open = account.filter(|account| account.state != rows::AccountState::Deleted);
+    Ok(open.map(Contact::from))
+}
+
+/// Those of these accounts that are people who may sign in.
+pub async fn active_people(conn: &mut Conn, accounts: Vec<AccountId>) -> Result<Vec<AccountId>> {
+    Ok(rows::ActivePeople { accounts: List(accounts) }.get_results(conn).await?)
+}
+
+/// Which of these service accounts have a key at this time that works and has this scope.
+pub async fn programs_with(
+    conn: &mut Conn,
+    accounts: Vec<AccountId>,
+    scope: Scope,
+    now: Time,
+) -> Result<HashSet<AccountId>> {
+    if accounts.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let accounts = List(accounts);
+    let found: Vec<AccountId> =
+        programs::api_keys::ProgramsWith { accounts, scope, now }.get_results(conn).await?;
+    Ok(found.into_iter().collect())
 }
 
 impl From<rows::AccountRow> for Contact {

@@ -7,6 +7,7 @@ use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 
 use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
 use crate::kernel::error::Result;
 use crate::kernel::kinds::{AccountId, Role, Time, wire_enum};
 use crate::statement;
@@ -101,6 +102,10 @@ statement! {
 
     /// The same by id.
     LockAccount { id: AccountId }, "SELECT FROM accounts WHERE id = $1 FOR UPDATE";
+
+    /// Those of these accounts that are people who may sign in.
+    ActivePeople { accounts: List<AccountId> } -> sql_types::Uuid,
+    "SELECT id FROM accounts WHERE id = ANY ($1) AND state = 'active' AND kind = 'person'";
 
     /// A new account, unless the address is taken.
     InsertAccount {

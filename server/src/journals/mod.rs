@@ -16,5 +16,7 @@ mod rules;
 mod sealing;
 mod service;
 mod signing;
+mod snapshot;
 
 pub use service::Service;
+pub use snapshot::note_ids;

@@ -194,7 +194,7 @@ pub fn code_of(reason: Reason) -> Code {
         | Reason::ScopeRequired => Code::PermissionDenied,
         Reason::NotFound => Code::NotFound,
         Reason::AlreadyExists | Reason::SlotTaken | Reason::PatientBusy => Code::AlreadyExists,
-        Reason::EtagMismatch => Code::Aborted,
+        Reason::EtagMismatch | Reason::FeedReaderStalled => Code::Aborted,
         Reason::WrongState
         | Reason::SlotOutsideSchedule
         | Reason::SlotInPast

@@ -332,6 +332,8 @@ wire_enum! {
     Scope = clinicd_proto::access::v1::Scope {
         /// The feed, as an admin sees it.
         FeedRead = "feed.read",
+        /// Webhooks: their endpoints, and what the feed shows, sent to them.
+        Webhooks = "webhooks",
     }
 }
 

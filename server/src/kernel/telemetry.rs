@@ -77,11 +77,16 @@ fn describe() {
     describe_counter!("clinicd_db_waits_total", "Times that a connection had to be waited for.");
     describe_counter!("clinicd_db_timeouts_total", "Times that no connection came in time.");
     describe_counter!("clinicd_db_wait_milliseconds_total", "Time waited for connections.");
+    describe_counter!("clinicd_deliveries_total", "Attempts at messages, by channel and outcome.");
+    describe_counter!("clinicd_webhook_attempts_total", "POSTs to partners, by outcome.");
     describe_counter!("clinicd_jobs_total", "Attempts at jobs, by kind and outcome.");
     describe_histogram!("clinicd_job_seconds", "Time of one attempt at a job, by kind.");
     describe_gauge!("clinicd_jobs_due", "Jobs that could run now; counted up to 10000.");
+    describe_gauge!("clinicd_jobs_running", "Jobs that workers run; counted up to 10000.");
+    describe_gauge!("clinicd_jobs_failed", "Jobs that were given up; counted up to 10000.");
     describe_gauge!("clinicd_jobs_oldest_seconds", "How long the oldest due job has waited.");
     describe_gauge!("clinicd_watch_streams", "Open streams of the feed in this process.");
+    describe_gauge!("clinicd_watch_hub", "1 while this process reads the feed for its streams.");
     describe_gauge!("clinicd_audit_unsealed_seconds", "Age of the oldest unsealed audit entry.");
     describe_gauge!("process_resident_memory_bytes", "Memory of this process.");
 }
@@ -118,11 +123,13 @@ impl Drop for OpenStream {
 }
 
 statement! {
-    /// Due jobs (counted up to a limit), since when the oldest is due, and when the oldest entry
-    /// behind the audit chain was written. Each part reads the end of an index.
+    /// Jobs that are due, run and were given up (each counted up to a limit), since when the oldest
+    /// is due, and when the oldest entry behind the audit chain was written. Each part reads the end
+    /// of an index.
     Backlog { now: Time, limit: i64 }
         -> (
-            sql_types::BigInt, sql_types::Nullable<sql_types::Timestamptz>,
+            sql_types::BigInt, sql_types::BigInt, sql_types::BigInt,
+            sql_types::Nullable<sql_types::Timestamptz>,
             sql_types::Nullable<sql_types::Timestamptz>,
         ),
     "WITH due AS ( \
@@ -130,7 +137,10 @@ statement! {
      head AS ( \
         SELECT e.xid, e.seq FROM audit_chain c JOIN audit_entries e ON e.id = c.entry_id \
         ORDER BY c.position DESC LIMIT 1) \
-     SELECT (SELECT count(*) FROM due), (SELECT min(run_at) FROM due), \
+     SELECT (SELECT count(*) FROM due), \
+        (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'running' LIMIT $2) running), \
+        (SELECT count(*) FROM (SELECT FROM jobs WHERE state = 'failed' LIMIT $2) failed), \
+        (SELECT min(run_at) FROM due), \
         (SELECT e.created_at FROM audit_entries e \
          WHERE (e.xid, e.seq) > (coalesce((SELECT xid FROM head), 0), \
             coalesce((SELECT seq FROM head), 0)) \
@@ -160,10 +170,13 @@ pub async fn sample(app: App, stop: CancellationToken) {
 async fn take_backlog(app: &App) -> Result<()> {
     let now = app.clock.now();
     let mut conn = app.db.read().await?;
-    let (due, oldest, unsealed): (i64, Option<Time>, Option<Time>) =
+    let (due, running, failed, oldest, unsealed): (i64, i64, i64, Option<Time>, Option<Time>) =
         Backlog { now, limit: COUNTED }.get_result(&mut conn).await?;
     drop(conn);
-    gauge!("clinicd_jobs_due").set(u32::try_from(due).unwrap_or(u32::MAX));
+    let count = |count| u32::try_from(count).unwrap_or(u32::MAX);
+    gauge!("clinicd_jobs_due").set(count(due));
+    gauge!("clinicd_jobs_running").set(count(running));
+    gauge!("clinicd_jobs_failed").set(count(failed));
     gauge!("clinicd_jobs_oldest_seconds").set(age(now, oldest));
     gauge!("clinicd_audit_unsealed_seconds").set(age(now, unsealed));
     Ok(())

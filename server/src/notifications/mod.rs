@@ -1,112 +1,100 @@
-//! Messages to people: mails and text messages in the language of the account.
+//! Messages to people: by mail, text message and push message, and in the inbox of the app.
 //!
-//! Other rooms' jobs call [`send_mail`] and [`send_sms`] when they run; nothing is rendered
-//! earlier, so no job holds personal data. The key of a message is the id of its job: a job that
-//! runs twice sends one message where the provider can tell.
+//! Owns `notifications`, `deliveries`, `channel_pace`, `closed_channels`, `notification_preferences`
+//! and `devices`. A change emits an event, a job of its room composes a [`Notice`], and [`notify`]
+//! writes it down: once per purpose, with a delivery for each way that the person has and wants. A
+//! job per delivery sends it. What holds at any time:
+//! * A crash neither loses a message nor sends it with another key.
+//! * No message is rendered before it is sent: links and codes stand nowhere, and who is gone or has
+//!   used the link meanwhile gets nothing.
+//! * What is not urgent comes neither by SMS nor by push in the quiet hours of its recipient.
+//! * Of a closed account nothing is kept but that its owner was told of the end.
+//!
+//! Which message goes which way stands in [`plan`](plan()). Events: `notification.created`, for what
+//! lies in the inbox, `notification.read`, about the newest message that was marked by a call, and
+//! `notification.retried`, for admins; `account.preferences_changed`, `account.device_registered`,
+//! `account.device_removed`.
 
-use serde_json::Value;
+mod deliveries;
+mod devices;
+pub mod greetings;
+mod inbox;
+mod outbox;
+pub mod plan;
+mod preferences;
+mod service;
+mod snapshot;
+mod templates;
+pub mod unsubscribing;
+mod wording;
+
+use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::app::App;
-use crate::identity::{self, Contact};
-use crate::kernel::error::Error;
-use crate::kernel::jobs::JobError;
-use crate::kernel::kinds::AccountId;
-use crate::kernel::locale::{Locales, MailKind, SmsKind, negotiate, texts};
-use crate::kernel::ports::{PortError, mail, sms};
+pub use outbox::delivering::Deliver;
+pub use outbox::notifying::{notify, withdraw};
+pub use outbox::{forgetting, rules};
+pub use plan::{Channel, Class, Plan, plan};
+pub use service::Service;
+pub use snapshot::notification_ids;
 
-/// Sends a mail to the owner of an account. `values` are what the kind needs; `name` is added.
-/// An account that no longer exists gets none.
-pub async fn send_mail(
-    app: &App,
-    key: Uuid,
-    account: AccountId,
-    kind: MailKind,
-    values: Value,
-) -> Result<(), JobError> {
-    match contact(app, account).await? {
-        Some(owner) => send_mail_to(app, key, owner, kind, values).await,
-        None => Ok(()),
+use crate::kernel::events::ResourceKind;
+use crate::kernel::kinds::{AccountId, Time};
+use crate::kernel::locale::NoticeKind;
+
+/// Something that a person is to be told, once.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// Which message.
+    pub kind: NoticeKind,
+    /// Whom it concerns; none for a code to a number that has no account.
+    pub account: Option<AccountId>,
+    /// The resource that it is about, which an app opens.
+    pub about: Option<(ResourceKind, Uuid)>,
+    /// What its texts need beside the recipient's name, links and codes: a JSON object. Only what
+    /// may lie in the database as long as the message is kept.
+    pub values: Value,
+    /// Where it goes.
+    pub to: To,
+    /// It does not wait for the end of quiet hours, whatever holds for its kind.
+    pub urgent: bool,
+    /// It is of no use later: what was not sent by then is not sent.
+    pub until: Option<Time>,
+    /// The purpose and its window, such as `birthday/2026/<account>`: a second message of the same
+    /// purpose is not written. The key of the call when there is none.
+    pub once: Option<String>,
+}
+
+impl Notice {
+    /// A message to the owner of an account, about nothing in particular.
+    #[must_use]
+    pub fn new(kind: NoticeKind, account: impl Into<Option<AccountId>>) -> Self {
+        Self {
+            kind,
+            account: account.into(),
+            about: None,
+            values: json!({}),
+            to: To::Owner,
+            urgent: false,
+            until: None,
+            once: None,
+        }
     }
 }
 
-/// Sends a mail to somebody whom no account names, or not by this address. `values` are what the
-/// kind needs; `name` is added. Without an address nothing is sent.
-pub async fn send_mail_to(
-    app: &App,
-    key: Uuid,
-    to: Contact,
-    kind: MailKind,
-    mut values: Value,
-) -> Result<(), JobError> {
-    let Contact { email: Some(email), name, language, .. } = to else { return Ok(()) };
-    if let Some(values) = values.as_object_mut() {
-        values.entry("name").or_insert_with(|| name.clone().into());
-    }
-    let mail = locales()?.mail(negotiate(&language), kind, &values).map_err(give)?;
-    let message = mail::Message {
-        key,
-        at: app.clock.now().timestamp(),
-        to_name: Some(name).filter(|name| !name.is_empty()),
-        to_address: email,
-        subject: mail.subject,
-        text: mail.text,
-        html: Some(mail.html),
-    };
-    app.ports.mail.send(&message).await.map_err(port_error)
-}
-
-/// Sends a text message to a phone number (E.164), in the language of the account that it
-/// concerns. `values` are what the kind needs.
-pub async fn send_sms(
-    app: &App,
-    key: Uuid,
-    account: AccountId,
-    phone: &str,
-    kind: SmsKind,
-    values: Value,
-) -> Result<(), JobError> {
-    match contact(app, account).await? {
-        Some(owner) => send_sms_to(app, key, &owner.language, phone, kind, values).await,
-        None => Ok(()),
-    }
-}
-
-/// Sends a text message to a phone number (E.164), whoever has it, in this language (BCP 47).
-/// `values` are what the kind needs.
-pub async fn send_sms_to(
-    app: &App,
-    key: Uuid,
-    language: &str,
-    phone: &str,
-    kind: SmsKind,
-    values: Value,
-) -> Result<(), JobError> {
-    let text = locales()?.sms(negotiate(language), kind, &values).map_err(give)?;
-    let at = app.clock.now().timestamp();
-    let message = sms::Message { key, at, to: phone.to_owned(), text };
-    app.ports.sms.send(&message).await.map_err(port_error)
-}
-
-async fn contact(app: &App, account: AccountId) -> Result<Option<Contact>, JobError> {
-    let mut conn = app.db.read().await?;
-    Ok(identity::contact(&mut conn, account).await?)
-}
-
-fn locales() -> Result<&'static Locales, JobError> {
-    texts().map_err(|error| JobError::Give(Error::internal(error.to_string())))
-}
-
-/// A text and its values do not fit: no later attempt mends that.
-fn give(error: impl std::error::Error + Send + Sync + 'static) -> JobError {
-    JobError::Give(Error::internal(error))
-}
-
-/// A provider that is busy is asked again; one that refuses is not.
-fn port_error(error: PortError) -> JobError {
-    if error.is_temporary() {
-        JobError::Retry(Error::unavailable().caused_by(error))
-    } else {
-        give(error)
-    }
+/// Where a message goes.
+#[derive(Debug, Clone)]
+pub enum To {
+    /// To the owner of the account, as they can be reached when it is sent.
+    Owner,
+    /// To a contact that the account does not have, or not alone: sealed by
+    /// [`identity::seal_contact`](crate::identity::seal_contact).
+    Sealed(String),
+    /// To the address of a challenge of `identity`. Link and code are made when it is sent.
+    Challenge {
+        /// The challenge.
+        id: Uuid,
+        /// Language (BCP 47) for an address without an account.
+        language: String,
+    },
 }

@@ -1,4 +1,4 @@
-//! Telling the applicant of every change of status, by mail and by SMS.
+//! Telling the applicant of every change of status.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -7,38 +7,23 @@ use uuid::Uuid;
 use super::rows::{ApplicationId, ApplicationRow};
 use super::rules::Step;
 use crate::app::App;
+use crate::identity::{self, Contact};
 use crate::kernel::error::{Error, Result};
-use crate::kernel::events::Event;
+use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{Job, JobError, NewJob};
-use crate::kernel::locale::{self, MailKind, SmsKind};
-use crate::{identity, notifications};
+use crate::kernel::locale::{self, NoticeKind};
+use crate::notifications::{Notice, To, notify};
 
 pub use super::forgetting::{EndApproved, ForgetApplicant};
 
-/// Sends the mail about a status.
+/// Tells the applicant of a status.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct MailStatus {
+pub struct TellStatus {
     application: ApplicationId,
     status: String,
 }
 
-/// Sends the SMS about a status.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct TextStatus {
-    application: ApplicationId,
-    status: String,
-}
-
-impl MailStatus {
-    /// The job of an event `application.<status>`.
-    #[must_use]
-    pub fn on(event: &Event) -> NewJob {
-        let (application, status) = subject(event);
-        NewJob::now(&Self { application, status })
-    }
-}
-
-impl TextStatus {
+impl TellStatus {
     /// The job of an event `application.<status>`.
     #[must_use]
     pub fn on(event: &Event) -> NewJob {
@@ -52,44 +37,44 @@ fn subject(event: &Event) -> (ApplicationId, String) {
     (ApplicationId(event.resource), status.to_owned())
 }
 
-impl Job for MailStatus {
-    const KIND: &'static str = "onboarding.mail_status";
+impl Job for TellStatus {
+    const KIND: &'static str = "onboarding.tell_status";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let kind = MailKind::from_key(&format!("onboarding_{}", self.status))
-            .ok_or_else(|| JobError::Give(Error::internal("no mail for this status")))?;
+        let kind = NoticeKind::from_key(&format!("onboarding_{}", self.status))
+            .ok_or_else(|| JobError::Give(Error::internal("no message for this status")))?;
         let Some(row) = load(&app, self.application).await? else { return Ok(()) };
         let values = match kind {
-            MailKind::OnboardingChangesRequested => {
+            NoticeKind::OnboardingChangesRequested => {
                 let steps = steps(&app, &row).await?;
                 if steps.is_empty() {
-                    // The applicant has mended all of it before this mail could be sent.
+                    // The applicant has mended all of it before this could be sent.
                     return Ok(());
                 }
                 json!({ "steps": steps })
             }
-            MailKind::OnboardingRejected => json!({ "reason": row.rejection_reason }),
+            NoticeKind::OnboardingRejected => json!({ "reason": row.rejection_reason }),
             _ => json!({}),
         };
-        notifications::send_mail(&app, id, row.account_id, kind, values).await
-    }
-}
-
-impl Job for TextStatus {
-    const KIND: &'static str = "onboarding.text_status";
-
-    async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some(row) = load(&app, self.application).await? else { return Ok(()) };
-        let Some(mobile) = &row.mobile else { return Ok(()) };
-        let values = json!({ "status": self.status });
-        let kind = SmsKind::OnboardingStatus;
-        notifications::send_sms(&app, id, row.account_id, mobile, kind, values).await
+        let Some(to) = to(&app, &row).await? else { return Ok(()) };
+        let about = Some((ResourceKind::Application, row.id.0));
+        let notice = Notice { about, values, to, ..Notice::new(kind, row.account_id) };
+        notify(&app, id, notice).await
     }
 }
 
 async fn load(app: &App, application: ApplicationId) -> Result<Option<ApplicationRow>> {
     let mut conn = app.db.read().await?;
     ApplicationRow::find(&mut conn, application).await
+}
+
+/// Where the applicant is reached: at the address of the account, and the number of the application.
+async fn to(app: &App, row: &ApplicationRow) -> Result<Option<To>> {
+    let mut conn = app.db.read().await?;
+    let Some(owner) = identity::contact(&mut conn, row.account_id).await? else { return Ok(None) };
+    let phone = row.mobile.clone().or_else(|| owner.phone.clone());
+    let contact = Contact { phone, ..owner };
+    Ok(Some(To::Sealed(identity::seal_contact(app, row.account_id, &contact)?)))
 }
 
 /// The steps that were sent back, named in the applicant's language.

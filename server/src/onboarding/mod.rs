@@ -25,5 +25,7 @@ mod rows;
 mod rules;
 mod saving;
 mod service;
+mod snapshot;
 
 pub use service::Service;
+pub use snapshot::application_ids;

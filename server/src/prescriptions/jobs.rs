@@ -7,12 +7,13 @@ use uuid::Uuid;
 use super::rows::{self, PrescriptionId};
 use crate::app::App;
 use crate::kernel::error::Error;
-use crate::kernel::events::Event;
+use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::{Job, JobError, NewJob};
-use crate::kernel::locale::MailKind;
-use crate::{notifications, profiles};
+use crate::kernel::locale::NoticeKind;
+use crate::notifications::{Notice, notify};
+use crate::profiles;
 
-/// Tells the patient by mail that there is a prescription, and nothing of what is in it.
+/// Tells the patient that there is a prescription, and nothing of what is in it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MailIssued {
     /// The prescription.
@@ -39,7 +40,11 @@ impl Job for MailIssued {
         };
         drop(conn);
         let values = json!({ "doctor": row.printed()?.prescriber_name()? });
-        let kind = MailKind::PrescriptionIssued;
-        notifications::send_mail(&app, id, patient.account, kind, values).await
+        let notice = Notice {
+            values,
+            about: Some((ResourceKind::Prescription, self.prescription)),
+            ..Notice::new(NoticeKind::PrescriptionIssued, patient.account)
+        };
+        notify(&app, id, notice).await
     }
 }

@@ -20,6 +20,8 @@ mod reading;
 mod rows;
 mod rules;
 mod service;
+mod snapshot;
 mod verifying;
 
 pub use service::Service;
+pub use snapshot::prescription_ids;

@@ -19,6 +19,7 @@ mod languages;
 mod money;
 mod patients;
 mod service;
+mod snapshot;
 
 pub use address::clean_address;
 pub use closing::{close_people, lock_people, retire_doctor};
@@ -26,8 +27,12 @@ pub use doctors::{
     DoctorFacts, NewDoctor, Searched, create_doctor, doctor, public_fees, set_bookable,
 };
 pub use money::{money_from_wire, money_to_wire};
-pub use patients::{PatientFacts, change_person, create_own_patient, patient};
+pub use patients::{
+    PatientFacts, change_person, create_own_patient, patient, people_in_zones,
+    people_with_birthday, time_zone,
+};
 pub use service::Service;
+pub use snapshot::{doctor_ids, patient_ids};
 
 use crate::kernel::error::{Error, Reason, Result};
 

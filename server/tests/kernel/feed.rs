@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clinicd_server::app::App;
 use clinicd_server::kernel::error::{Error, Reason};
-use clinicd_server::kernel::events::{self, Event, Position, ResourceKind, Viewer};
+use clinicd_server::kernel::events::{self, Event, Place, Position, ResourceKind, Viewer};
 use clinicd_server::kernel::kinds::{AccountId, DoctorId, PatientId};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -194,6 +194,10 @@ async fn each_viewer_sees_what_is_theirs_and_moves_on() {
         let seen: Vec<u128> = found.events.iter().map(|row| row.resource.as_u128()).collect();
         assert_eq!(seen, expected, "{viewer:?}");
         assert_eq!(found.position, end, "it moves past what it does not see");
+        let all = events::new_rows(&mut conn, Position::default(), 100).await.unwrap();
+        let shown = all.iter().filter(|event| viewer.sees(event));
+        let shown: Vec<u128> = shown.map(|event| event.row.resource.as_u128()).collect();
+        assert_eq!(shown, expected, "in memory as in SQL: {viewer:?}");
         assert!(events::read_after(&mut conn, end, &viewer, &[], 100).await.unwrap().is_end);
     }
     let kinds = [ResourceKind::VisitNote, ResourceKind::Account];
@@ -201,7 +205,7 @@ async fn each_viewer_sees_what_is_theirs_and_moves_on() {
     let first = events::read_after(&mut conn, Position::default(), &ann, &kinds, 1).await.unwrap();
     assert_eq!((first.events.len(), first.events[0].resource.as_u128()), (1, 1));
     assert_eq!(first.position, first.events[0].position());
-    assert!(events::is_readable(&mut conn, end).await.unwrap());
+    assert_eq!(events::place(&mut conn, end).await.unwrap(), Place::Readable);
     let beyond = Position { xid: i64::MAX, seq: 0 };
-    assert!(!events::is_readable(&mut conn, beyond).await.unwrap());
+    assert_eq!(events::place(&mut conn, beyond).await.unwrap(), Place::Unknown);
 }

@@ -7,5 +7,6 @@ mod audit;
 mod feed;
 mod held_back;
 mod jobs;
+mod schedules;
 mod scratch;
 mod stream;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use clinicd_proto::audit::v1 as audit;
 use clinicd_proto::feed::v1 as feed;
 use clinicd_server::kernel::access::tokens::NewToken;
-use clinicd_server::kernel::access::{SessionFacts, SessionTable};
+use clinicd_server::kernel::access::{KnownSession, SessionFacts, SessionTable};
 use clinicd_server::kernel::db::Conn;
 use clinicd_server::kernel::error::Result;
 use clinicd_server::kernel::events::{Event, ResourceKind};
-use clinicd_server::kernel::kinds::{AccountId, Role, SessionId};
+use clinicd_server::kernel::kinds::{AccountId, Role, SessionId, Time};
 use clinicd_server::serve;
 use diesel_async::RunQueryDsl;
 use futures_util::FutureExt;
@@ -30,6 +30,8 @@ const BOSS: Uuid = Uuid::from_u128(2);
 /// What the kernel asks of the sessions of this test.
 const SESSIONS: SessionTable = SessionTable {
     find: lookup,
+    find_many,
+    find_changed,
     touch: |_, _, facts| async { Ok(Some(facts.expires_at)) }.boxed(),
     redeem: |_, _, _| async { Ok(None) }.boxed(),
 };
@@ -50,6 +52,37 @@ fn lookup(conn: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<Session
             scopes: None,
         };
         Ok((live.execute(conn).await? == 1).then_some(facts))
+    }
+    .boxed()
+}
+
+fn find_many(
+    conn: &mut Conn,
+    ids: Vec<SessionId>,
+) -> BoxFuture<'_, Result<Vec<(SessionId, SessionFacts)>>> {
+    async move {
+        let mut found = Vec::new();
+        for id in ids {
+            found.extend(lookup(conn, id).await?.map(|facts| (id, facts)));
+        }
+        Ok(found)
+    }
+    .boxed()
+}
+
+fn find_changed(
+    conn: &mut Conn,
+    _: Time,
+    known: Vec<KnownSession>,
+) -> BoxFuture<'_, Result<Vec<SessionId>>> {
+    async move {
+        let mut changed = Vec::new();
+        for known in known {
+            if lookup(conn, known.id).await?.is_none() {
+                changed.push(known.id);
+            }
+        }
+        Ok(changed)
     }
     .boxed()
 }
@@ -95,7 +128,7 @@ impl World {
     }
 
     async fn watch(&self, account: Uuid, token: &str) -> Streaming<feed::WatchResponse> {
-        let request = feed::WatchRequest { resume_token: token.into(), kinds: Vec::new() };
+        let request = feed::WatchRequest { resume_token: token.into(), ..Default::default() };
         let mut client = Feed::new(self.channel.clone());
         let mut stream = client.watch(self.by(account, request)).await.unwrap().into_inner();
         let first = next(&mut stream).await;

@@ -104,7 +104,9 @@ impl Filler<'_> {
             "country_code" => "IN",
             "currency_code" => "INR",
             "order_by" | "page_token" | "language" | "resume_token" => "",
+            "notification_ids" => return self.id(field.name()).to_string(),
             "password" | "new_password" => "nine-herons-by-the-canal",
+            "url" => "https://partner.invalid/hooks",
             "media_type" => "image/png",
             "file_name" => "a.png",
             "specialty_code" if full.starts_with("CreateStaff") => "",
@@ -131,6 +133,11 @@ impl Filler<'_> {
             "sign_in_id" => home.sign_in,
             "service_account_id" => home.service,
             "api_key_id" => home.api_key,
+            "job_id" => home.job,
+            "endpoint_id" => home.endpoint,
+            "up_to_id" | "notification_ids" => home.notification,
+            "device_id" => home.device,
+            "delivery_id" => home.delivery,
             other => panic!("teach the matrix {other}"),
         }
     }

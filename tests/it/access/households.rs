@@ -29,6 +29,13 @@ pub struct Household {
     pub sign_in: Uuid,
     pub service: Uuid,
     pub api_key: Uuid,
+    /// Nobody's in particular.
+    pub job: Uuid,
+    /// A webhook endpoint of the service account.
+    pub endpoint: Uuid,
+    pub notification: Uuid,
+    pub delivery: Uuid,
+    pub device: Uuid,
 }
 
 impl Household {
@@ -50,6 +57,11 @@ impl Household {
             sign_in: id(),
             service: id(),
             api_key: id(),
+            job: id(),
+            endpoint: id(),
+            notification: id(),
+            delivery: id(),
+            device: id(),
         }
     }
 
@@ -67,7 +79,7 @@ impl Household {
             )
         };
         format!(
-            "{} {} \
+            "{} {} {} {} \
              INSERT INTO doctors (id, given_name, family_name, mobile, specialty_code, \
                 registration_number, registration_council, years_of_experience, qualification, \
                 search_text, created_at, updated_at) VALUES ('{doctor}', 'Anil', 'Bose', '', \
@@ -104,10 +116,45 @@ impl Household {
                 now()); \
              INSERT INTO api_keys (id, account_id, display_name, secret_hash, scopes, expires_at, \
                 created_by, created_at) VALUES ('{api_key}', '{service}', 'Key', \
-                decode(repeat('00', 32), 'hex'), '{{feed.read}}', now() + interval '1 day', \
+                decode(repeat('00', 32), 'hex'), '{{feed.read,webhooks}}', now() + interval '1 day', \
                 '{service}', now());",
             account(doctor),
             account(patient),
+            self.webhook_sql(),
+            self.messages_sql(),
+        )
+    }
+
+    /// A job, and a message of the owner with its delivery and a device.
+    fn messages_sql(&self) -> String {
+        let Self { owner, session, job, notification, delivery, device, .. } = self;
+        format!(
+            "INSERT INTO jobs (id, kind, payload, state, run_at, created_at, finished_at) \
+                VALUES ('{job}', 'kernel.forget_jobs', '{{}}', 'done', now(), now(), now()); \
+             INSERT INTO notifications (id, account_id, kind, once_key, template_values, in_inbox, \
+                urgent, created_at) VALUES ('{notification}', '{owner}', 'welcome', \
+                '{notification}', '{{}}', true, false, now()); \
+             INSERT INTO deliveries (id, notification_id, account_id, kind, channel, job_id, state, \
+                send_at, ended_at, created_at) VALUES ('{delivery}', '{notification}', '{owner}', \
+                'welcome', 'mail', '{job}', 'sent', now(), now(), now()); \
+             INSERT INTO devices (id, account_id, session_id, platform, token, token_hash, \
+                created_at, updated_at) VALUES ('{device}', '{owner}', '{session}', 'web', \
+                '{device}', sha256('{device}'), now(), now());"
+        )
+    }
+
+    /// The endpoint, with something that was sent to it.
+    fn webhook_sql(&self) -> String {
+        let Self { owner, service, endpoint, .. } = self;
+        format!(
+            "INSERT INTO webhook_endpoints (id, service_account_id, created_by, url, display_name, \
+                kinds, state, secret, cursor_xid, cursor_seq, served_at, created_at, updated_at) \
+                VALUES ('{endpoint}', '{service}', '{service}', 'https://lab.example.org', 'Lab', \
+                '{{}}', 'paused', '', 0, 0, now(), now(), now()); \
+             INSERT INTO webhook_deliveries (id, endpoint_id, event_id, event_type, xid, seq, \
+                resource_kind, resource_id, event_time, state, created_at, ended_at) \
+                VALUES ('{endpoint}', '{endpoint}', '{endpoint}', 'account.updated', 1, 1, \
+                'account', '{owner}', now(), 'delivered', now(), now());"
         )
     }
 }
@@ -125,7 +172,7 @@ pub enum Who {
     Applicant,
     /// A doctor who has given no second factor.
     WithoutFactor,
-    /// A program whose API key has the scope of the feed.
+    /// A program whose API key has every scope.
     Program,
 }
 

@@ -3,8 +3,10 @@
 mod administration;
 mod changes;
 mod contacts;
+mod messages;
 mod own_account;
 mod programs;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -203,9 +205,11 @@ async fn every_change_happens_once_however_often_it_is_asked_for() {
     let mut trial = Trial::start().await;
     changes::identity(&mut trial).await;
     programs::all(&mut trial).await;
+    webhooks::all(&mut trial).await;
     own_account::all(&mut trial).await;
     contacts::by_phone(&mut trial).await;
     contacts::by_mail(&mut trial).await;
+    messages::all(&mut trial).await;
     changes::files(&mut trial).await;
     let doctor = changes::onboarding(&mut trial).await;
     changes::profiles(&mut trial, &doctor).await;

@@ -3,6 +3,7 @@
 mod database;
 mod killed;
 mod load;
+mod notifications;
 mod standby;
 
 use clinicd_tests::World;

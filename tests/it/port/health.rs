@@ -121,7 +121,7 @@ async fn partners_verify_tokens_with_the_published_keys() {
 }
 
 /// A certificate for 127.0.0.1 that stands for itself, made in this folder; none without openssl.
-pub(super) fn certificate(dir: &std::path::Path) -> Option<()> {
+pub(crate) fn certificate(dir: &std::path::Path) -> Option<()> {
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
         .args(["-nodes", "-days", "2", "-subj", "/CN=clinic", "-keyout", "key.pem"])

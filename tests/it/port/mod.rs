@@ -2,7 +2,7 @@
 
 mod deadlines;
 mod drain;
-mod health;
+pub(crate) mod health;
 mod limits;
 mod listener;
 mod overload;
@@ -165,6 +165,12 @@ async fn web_bytes(url: &str, path: &str, headers: Headers<'_>, body: Vec<u8>) -
 /// `GET` over HTTP/1.1.
 pub async fn get(url: &str, path: &str) -> Answer {
     plain(url, "GET", path, &[], &[]).await
+}
+
+/// `POST` of a form over HTTP/1.1.
+pub async fn post(url: &str, path: &str, form: &str) -> Answer {
+    let kind = [("content-type", "application/x-www-form-urlencoded")];
+    plain(url, "POST", path, &kind, form.as_bytes()).await
 }
 
 /// A request over HTTP/1.1 on a connection of its own.

@@ -25,6 +25,22 @@ pub(super) fn value(page: &str, series: &str) -> Option<f64> {
     line.map(|value| value.parse().unwrap())
 }
 
+/// What is there from the beginning.
+const SERIES: [&str; 12] = [
+    "clinicd_db_connections{state=\"idle\"}",
+    "clinicd_db_connections{state=\"busy\"}",
+    "clinicd_db_waits_total",
+    "clinicd_db_timeouts_total",
+    "clinicd_db_wait_milliseconds_total",
+    "clinicd_job_seconds_count{kind=\"identity.send_activation\"}",
+    "clinicd_jobs_due",
+    "clinicd_jobs_oldest_seconds",
+    "clinicd_jobs_running",
+    "clinicd_jobs_failed",
+    "clinicd_audit_unsealed_seconds",
+    "process_resident_memory_bytes",
+];
+
 async fn superuser(server: &Server, place: &Place) -> Client {
     let text = std::fs::read_to_string(place.dir.join("data/first-login.txt")).unwrap();
     let mut words = text.split_whitespace().skip(1).step_by(2);
@@ -68,24 +84,20 @@ async fn metrics_tell_how_it_goes_and_name_nobody() {
         value(&seen, &format!("clinicd_rpc_seconds_bucket{{{search},le=\"+Inf\"}}")),
         Some(1.0)
     );
-    for series in [
-        "clinicd_db_connections{state=\"idle\"}",
-        "clinicd_db_connections{state=\"busy\"}",
-        "clinicd_db_waits_total",
-        "clinicd_db_timeouts_total",
-        "clinicd_db_wait_milliseconds_total",
-        "clinicd_job_seconds_count{kind=\"identity.send_activation\"}",
-        "clinicd_jobs_due",
-        "clinicd_jobs_oldest_seconds",
-        "clinicd_audit_unsealed_seconds",
-        "process_resident_memory_bytes",
-    ] {
+    for series in SERIES {
         assert!(value(&seen, series).is_some(), "{series}: {seen}");
     }
+    let hub = async || value(&page().await, "clinicd_watch_hub");
     assert_eq!(value(&seen, "clinicd_watch_streams"), Some(1.0));
+    assert_eq!(hub().await, Some(1.0));
     drop(feed);
     let closed = async || value(&page().await, "clinicd_watch_streams") == Some(0.0);
     eventually("the stream is gone", closed).await;
+    eventually("nobody reads the feed for it", async || hub().await == Some(0.0)).await;
+    let mut feed = superuser.stream(WatchRequest::default()).await.unwrap();
+    feed.message().await.unwrap();
+    assert_eq!(hub().await, Some(1.0), "it comes back with the next one");
+    drop(feed);
     server.stop().well();
     database.drop().await;
 }

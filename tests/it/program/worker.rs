@@ -43,13 +43,21 @@ async fn a_server_without_worker_leaves_jobs_to_the_worker() {
     assert!(database.sql("SELECT FROM job_schedules").await.is_empty(), "no schedule began");
     server.stop().well();
 
-    // What waits is measured when a process starts.
+    // What waits, runs and was given up is measured when a process starts.
+    let others = "INSERT INTO jobs (id, kind, payload, run_at, created_at, state, lease_until) \
+        SELECT gen_random_uuid(), 'test.unknown', '{}'::jsonb, now(), now(), 'failed', NULL \
+            FROM generate_series(1, 3) UNION ALL \
+        SELECT gen_random_uuid(), 'test.unknown', '{}'::jsonb, now(), now(), 'running', \
+            now() + interval '1 hour' FROM generate_series(1, 2)";
+    database.sql(others).await;
     let metrics = free_address();
     let server = without_worker(&metrics);
     let measured = async || {
         let page = get(&format!("http://{metrics}"), "/metrics").await.text();
         value(&page, "clinicd_jobs_due") == Some(1.0)
             && value(&page, "clinicd_jobs_oldest_seconds") > Some(1.0)
+            && value(&page, "clinicd_jobs_failed") == Some(3.0)
+            && value(&page, "clinicd_jobs_running") == Some(2.0)
     };
     eventually("the waiting job is measured", measured).await;
 
@@ -58,7 +66,10 @@ async fn a_server_without_worker_leaves_jobs_to_the_worker() {
     let worker = Server::start_saying(on_database(place.clinicd(&arguments)), "working");
     let done = "SELECT FROM jobs WHERE state = 'done' AND kind = 'identity.send_activation'";
     eventually("the job is done", async || !database.sql(done).await.is_empty()).await;
-    assert_eq!(std::fs::read_dir(place.dir.join("worker/outbox/mail")).unwrap().count(), 1);
+    let is_mail = |file: &std::fs::DirEntry| file.path().extension().is_some_and(|it| it == "eml");
+    let folder = place.dir.join("worker/outbox/mail");
+    let mails = || std::fs::read_dir(&folder).unwrap().flatten().filter(is_mail).count();
+    eventually("the mail is sent", async || mails() == 1).await;
     let own = format!("http://{own}");
     assert_eq!(get(&own, "/healthz").await.status, 200);
     let page = get(&own, "/metrics").await.text();

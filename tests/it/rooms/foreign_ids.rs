@@ -15,6 +15,10 @@ use clinicd_sdk::proto::files::v1::{
 };
 use clinicd_sdk::proto::identity::v1::{ListMySessionsRequest, RevokeSessionRequest};
 use clinicd_sdk::proto::journals::v1::{GetNoteRequest, SaveDraftRequest, SignNoteRequest};
+use clinicd_sdk::proto::notifications::v1::{
+    CountUnreadRequest, DevicePlatform, ListNotificationsRequest, MarkReadRequest,
+    RegisterDeviceRequest, RemoveDeviceRequest,
+};
 use clinicd_sdk::proto::onboarding::v1::{
     AttachDocumentRequest, DocumentKind, StartApplicationRequest,
 };
@@ -56,14 +60,20 @@ const OPEN_TO_THE_CALLER: &[&str] = &[
     "RevokeApiKey.api_key_id",
     "GetDoctor.doctor_id",
     "GetApplication.application_id",
+    "ListDeliveries.account_id",
+    "RetryDelivery.delivery_id",
     "ApproveApplication.application_id",
     "RequestChanges.application_id",
     "RejectApplication.application_id",
     "SearchAuditLog.actor_id",
     "SearchAuditLog.patient_id",
-    "CreateApiKey.service_account_id",
-    "ListApiKeys.service_account_id",
-    "RevokeApiKey.api_key_id",
+    "CancelJob.job_id",
+    "RetryJob.job_id",
+    "UpdateEndpoint.endpoint_id",
+    "DeleteEndpoint.endpoint_id",
+    "RotateSecret.endpoint_id",
+    "ListDeliveries.endpoint_id",
+    "ReplayFrom.endpoint_id",
 ];
 
 /// What one doctor and one patient have that nobody else may know of.
@@ -76,6 +86,8 @@ struct Theirs {
     upload: String,
     file: String,
     session: String,
+    device: String,
+    notification: String,
 }
 
 async fn make(world: &World) -> Theirs {
@@ -112,6 +124,11 @@ async fn make(world: &World) -> Theirs {
     let upload = asha.client.send(start).await.unwrap().upload.unwrap();
     let file = asha.client.upload("scan.png", "image/png", &picture()).await.unwrap();
     let sessions = asha.client.send(ListMySessionsRequest::default()).await.unwrap().sessions;
+    let (token, platform) = ("a token".to_owned(), DevicePlatform::Android.into());
+    let device = RegisterDeviceRequest { token, platform, ..Default::default() };
+    let device = asha.client.send(device).await.unwrap().device.unwrap();
+    world.settle().await;
+    let inbox = asha.client.send(ListNotificationsRequest::default()).await.unwrap().notifications;
     Theirs {
         doctor: doctor.id,
         patient: asha.id,
@@ -121,6 +138,8 @@ async fn make(world: &World) -> Theirs {
         upload: upload.id,
         file: file.id,
         session: sessions[0].id.clone(),
+        device: device.id,
+        notification: inbox[0].id.clone(),
     }
 }
 
@@ -149,6 +168,8 @@ impl Stranger<'_> {
         assert_eq!(found, nothing, "{method}.{field}");
         match &nothing {
             Err(refusal) => assert_eq!(refusal.code, Code::NotFound, "{method}: {refusal:?}"),
+            // It passes over in silence what is not the caller's.
+            Ok(_) if method == "MarkRead" => {}
             Ok(answer) => assert!(answer.is_empty() && method.starts_with("List"), "{method}"),
         }
         self.tried.insert(format!("{method}.{field}"));
@@ -265,6 +286,21 @@ impl Stranger<'_> {
             ..Default::default()
         })
         .await;
+        let device = &theirs.device;
+        self.tries("device_id", device, |device_id| RemoveDeviceRequest {
+            device_id,
+            ..Default::default()
+        })
+        .await;
+        self.world.settle().await;
+        let message = &theirs.notification;
+        self.tries("up_to_id", message, |up_to_id| MarkReadRequest {
+            up_to_id,
+            ..Default::default()
+        })
+        .await;
+        let unread = self.person.client.send(CountUnreadRequest {}).await.unwrap().unread;
+        assert!(unread > 0, "not even older ones of the caller's own");
         self.tries("file_id", &theirs.file, |file_id| DownloadFileRequest { file_id }).await;
         self.tries("file_id", &theirs.file, |file_id| AttachDocumentRequest {
             kind: DocumentKind::GovernmentId.into(),

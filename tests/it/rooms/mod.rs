@@ -4,8 +4,11 @@ mod directory;
 mod files;
 mod foreign_ids;
 mod identity;
+mod notifications;
 mod onboarding;
+mod operations;
 mod profiles;
+mod webhooks;
 
 use std::time::Duration;
 

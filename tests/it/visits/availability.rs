@@ -80,7 +80,7 @@ async fn what_cannot_be_listed_is_refused() {
         first_day: Some(date(first)),
         last_day: Some(date(first + 59.days())),
     };
-    assert!(world.client().send(fine.clone()).await.unwrap().slots.len() > 59 * 16);
+    assert!(world.client().send(fine.clone()).await.unwrap().slots.len() >= 59 * 16);
     let february = Some(Date { year: 2027, month: 2, day: 29 });
     for (field, request) in [
         ("last_day", ListSlotsRequest { last_day: Some(date(first + 60.days())), ..fine.clone() }),

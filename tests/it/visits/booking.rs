@@ -202,6 +202,8 @@ async fn the_patient_is_told_in_her_language_and_zone() {
     assert_eq!(mails.len(), 2, "booked and cancelled");
     assert!(mails[1].subject.chars().any(is_devanagari));
     assert_ne!(mails[0].subject, mails[1].subject);
+    assert!(mails[0].text.contains("डॉ. "), "{}", mails[0].text);
+    assert!(mails[1].text.contains("आपके डॉक्टर ने"), "by whom: {}", mails[1].text);
     // Why she comes is nobody's business on the way.
     let told = |mail: &Mail| mail.text.contains(&booked.reason);
     assert!(!booked.reason.is_empty() && !mails.iter().any(told));

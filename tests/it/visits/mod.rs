@@ -9,6 +9,7 @@ mod master_key;
 mod notes;
 mod prescriptions;
 mod printed;
+mod reminders;
 mod schedules;
 mod visit_states;
 
@@ -133,7 +134,7 @@ async fn start(doctor: &Person, appointment: &Appointment) -> Appointment {
 }
 
 /// Books the doctor's next free slot, waits for its time and begins the visit.
-async fn visit(world: &World, doctor: &Person, patient: &Person) -> Appointment {
+pub(crate) async fn visit(world: &World, doctor: &Person, patient: &Person) -> Appointment {
     let slot = next_free(world, doctor).await.unwrap();
     let appointment = book(patient, doctor, slot).await;
     advance_to(world, slot);

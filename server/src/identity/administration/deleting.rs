@@ -7,25 +7,23 @@
 
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use uuid::Uuid;
 
 use clinicd_proto::identity::v1 as pb;
 
 use crate::app::App;
-use crate::identity::administration::last_message;
 use crate::identity::administration::managing::{self, require_other, require_rank};
 use crate::identity::registration::registering::{enqueue, event};
 use crate::identity::rows::{AccountRow, AccountState};
 use crate::identity::sign_in::second_factor::DropFactor;
-use crate::identity::{Contact, rules};
+use crate::identity::{Contact, rules, seal_contact};
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
 use crate::kernel::jobs::{Job, JobError, NewJob};
 use crate::kernel::kinds::{AccountId, Time};
-use crate::kernel::locale::MailKind;
-use crate::notifications::send_mail_to;
+use crate::kernel::locale::NoticeKind;
+use crate::notifications::{Notice, To, notify};
 use crate::{appointments, profiles, statement};
 
 statement! {
@@ -98,7 +96,7 @@ async fn close(app: &App, conn: &mut Conn, account: AccountRow) -> Result<()> {
     CloseSessions { account: id, now }.execute(conn).await?;
     profiles::close_people(app, conn, id, patients).await?;
     app.events.emit(conn, event("account.deleted", id)).await?;
-    let sealed = last_message::seal(app, id, &Contact::from(account))?;
+    let sealed = seal_contact(app, id, &Contact::from(account))?;
     enqueue(app, conn, NewJob::now(&SendClosed { account: id, sealed })).await
 }
 
@@ -113,7 +111,7 @@ impl Job for SendClosed {
     const KIND: &'static str = "identity.send_closed";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let owner = last_message::open(&app, self.account, &self.sealed).map_err(JobError::Give)?;
-        send_mail_to(&app, id, owner, MailKind::AccountDeleted, json!({})).await
+        let notice = Notice::new(NoticeKind::AccountDeleted, self.account);
+        notify(&app, id, Notice { to: To::Sealed(self.sealed), ..notice }).await
     }
 }

@@ -105,6 +105,12 @@ statement! {
     Revoke { id: Uuid, now: Time },
     "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
 
+    /// Which of these accounts have a key that works and has a scope.
+    ProgramsWith { accounts: List<AccountId>, scope: Scope, now: Time } -> sql_types::Uuid,
+    "SELECT a.id FROM accounts a WHERE a.id = ANY ($1) AND a.state = 'active' AND EXISTS ( \
+        SELECT FROM api_keys k WHERE k.account_id = a.id AND k.revoked_at IS NULL \
+            AND k.expires_at > $3 AND $2 = ANY (k.scopes))";
+
     /// Ends the sessions that a key was exchanged for.
     EndKeySessions { key: Uuid, now: Time },
     "UPDATE sessions SET ended_at = $2 WHERE api_key_id = $1 AND ended_at IS NULL";

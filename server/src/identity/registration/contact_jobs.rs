@@ -5,14 +5,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::identity::administration::last_message;
-use crate::identity::jobs::link;
+use crate::identity::jobs::notify_challenge;
 use crate::identity::sign_in::challenges;
-use crate::identity::{Contact, contact, rows, rules};
+use crate::identity::{Contact, contact, open_contact, seal_contact as seal};
 use crate::kernel::jobs::{Job, JobError};
 use crate::kernel::kinds::AccountId;
-use crate::kernel::locale::{MailKind, SmsKind};
-use crate::notifications::{send_mail, send_mail_to, send_sms_to};
+use crate::kernel::locale::NoticeKind;
+use crate::notifications::{Notice, To, notify};
 
 /// Sends the code of a challenge to its number.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,25 +26,13 @@ impl Job for SendCode {
     const KIND: &'static str = "identity.send_code";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let (challenge, account) = {
-            let mut conn = app.db.read().await?;
-            let Some(challenge) = challenges::find(&mut conn, self.challenge).await? else {
-                return Ok(());
-            };
-            let account = match challenge.account {
-                Some(account) => rows::find(&mut conn, account).await?,
-                None => rows::find_by_phone(&mut conn, challenge.address.clone()).await?,
-            };
-            (challenge, account)
+        let challenge = challenges::find(&mut *app.db.read().await?, self.challenge).await?;
+        let Some(challenge) = challenge else { return Ok(()) };
+        let notice = Notice {
+            to: To::Challenge { id: challenge.id, language: self.language },
+            ..Notice::new(NoticeKind::OneTimeCode, challenge.account)
         };
-        if !challenge.is_live(app.clock.now()) {
-            return Ok(());
-        }
-        let language = account.map_or(self.language, |account| account.language);
-        let code = challenge.code(&app.keys.macs);
-        let values = json!({ "code": code, "valid_minutes": rules::CODE_SECONDS / 60 });
-        let kind = SmsKind::OneTimeCode;
-        send_sms_to(&app, id, &language, &challenge.address, kind, values).await
+        notify(&app, id, notice).await
     }
 }
 
@@ -60,9 +47,11 @@ impl Job for TellNumberExists {
     const KIND: &'static str = "identity.tell_number_exists";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let found = contact(&mut *app.db.read().await?, self.account).await?;
-        let Some(Contact { phone: Some(phone), language, .. }) = found else { return Ok(()) };
-        send_sms_to(&app, id, &language, &phone, SmsKind::AccountExists, json!({})).await
+        let owner = contact(&mut *app.db.read().await?, self.account).await?;
+        let Some(owner) = owner else { return Ok(()) };
+        let to = To::Sealed(seal(&app, self.account, &by_one(owner, Way::Phone))?);
+        let notice = Notice::new(NoticeKind::AccountExists, self.account);
+        notify(&app, id, Notice { to, ..notice }).await
     }
 }
 
@@ -77,11 +66,7 @@ impl Job for SendRecovery {
     const KIND: &'static str = "identity.send_recovery";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let Some((_, account, mut values)) = link(&app, self.challenge, "recover").await? else {
-            return Ok(());
-        };
-        values["valid_minutes"] = json!(rules::RECOVERY_SECONDS / 60);
-        send_mail(&app, id, account, MailKind::AccountRecovery, values).await
+        notify_challenge(&app, id, NoticeKind::AccountRecovery, self.challenge, json!({})).await
     }
 }
 
@@ -96,13 +81,7 @@ impl Job for SendEmailChange {
     const KIND: &'static str = "identity.send_email_change";
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
-        let found = link(&app, self.challenge, "confirm-email").await?;
-        let Some((challenge, account, mut values)) = found else { return Ok(()) };
-        values["valid_minutes"] = json!(rules::CONTACT_SECONDS / 60);
-        let found = contact(&mut *app.db.read().await?, account).await?;
-        let Some(owner) = found else { return Ok(()) };
-        let owner = Contact { email: Some(challenge.address), ..owner };
-        send_mail_to(&app, id, owner, MailKind::EmailChange, values).await
+        notify_challenge(&app, id, NoticeKind::EmailChange, self.challenge, json!({})).await
     }
 }
 
@@ -134,20 +113,23 @@ impl Job for TellContactChanged {
 
     async fn run(self, app: App, id: Uuid) -> Result<(), JobError> {
         let owner = match &self.last {
-            Some(sealed) => Some(last_message::open(&app, self.account, sealed)?),
+            Some(sealed) => Some(open_contact(&app, self.account, sealed)?),
             None => contact(&mut *app.db.read().await?, self.account).await?,
         };
         let Some(owner) = owner else { return Ok(()) };
-        let values = json!({ "contact": self.changed, "old": self.last.is_some() });
-        match (self.by, &owner.phone) {
-            (Way::Email, _) => {
-                send_mail_to(&app, id, owner, MailKind::ContactChanged, values).await
-            }
-            (Way::Phone, Some(phone)) => {
-                let kind = SmsKind::ContactChanged;
-                send_sms_to(&app, id, &owner.language, phone, kind, values).await
-            }
-            (Way::Phone, None) => Ok(()),
-        }
+        let notice = Notice {
+            values: json!({ "contact": self.changed, "old": self.last.is_some() }),
+            to: To::Sealed(seal(&app, self.account, &by_one(owner, self.by))?),
+            ..Notice::new(NoticeKind::ContactChanged, self.account)
+        };
+        notify(&app, id, notice).await
     }
+}
+
+/// A contact by one way alone.
+fn by_one(owner: Contact, way: Way) -> Contact {
+    let Contact { email, phone, .. } = owner;
+    let email = email.filter(|_| way == Way::Email);
+    let phone = phone.filter(|_| way == Way::Phone);
+    Contact { email, phone, ..owner }
 }

@@ -9,7 +9,6 @@ use clinicd_proto::identity::v1 as pb;
 use clinicd_proto::identity::v1::confirm_contact_change_request::Proof;
 
 use crate::app::App;
-use crate::identity::administration::last_message;
 use crate::identity::history::records::SignInMethod;
 use crate::identity::registration::contact_jobs::{SendEmailChange, TellContactChanged, Way};
 use crate::identity::registration::registering::{enqueue, event, tell_email_exists};
@@ -21,7 +20,7 @@ use crate::identity::sign_in::challenges::{
 };
 use crate::identity::sign_in::code_limits;
 use crate::identity::sign_in::codes::{self, NewCode};
-use crate::identity::{Contact, rules};
+use crate::identity::{Contact, rules, seal_contact};
 use crate::kernel::access::Caller;
 use crate::kernel::db::Conn;
 use crate::kernel::error::{Error, Reason, Result};
@@ -183,7 +182,7 @@ async fn set_number(app: &App, conn: &mut Conn, id: AccountId, number: &str) -> 
 async fn tell(app: &App, conn: &mut Conn, before: AccountRow, purpose: Purpose) -> Result<()> {
     let account = before.id;
     let owner = Contact::from(before);
-    let last = last_message::seal(app, account, &owner)?;
+    let last = seal_contact(app, account, &owner)?;
     let (changed, told) = if purpose == Purpose::EmailChange {
         let old = match (&owner.email, &owner.phone) {
             (Some(_), _) => Some((Way::Email, Some(last))),

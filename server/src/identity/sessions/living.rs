@@ -14,9 +14,10 @@ use crate::identity::rows::{self, AccountRow, AccountState};
 use crate::identity::rules;
 use crate::identity::sessions::tickets;
 use crate::kernel::access::tokens::NewToken;
-use crate::kernel::access::{Caller, SessionFacts, SessionTable};
+use crate::kernel::access::{Caller, KnownSession, SessionFacts, SessionTable};
 use crate::kernel::crypto::sha256;
 use crate::kernel::db::Conn;
+use crate::kernel::db::statement::List;
 use crate::kernel::error::{Error, Reason, Result};
 use crate::kernel::kinds::{AccountId, Role, Scope, SessionId, Time};
 use crate::statement;
@@ -46,6 +47,25 @@ statement! {
      FROM sessions s JOIN accounts a ON a.id = s.account_id \
      LEFT JOIN api_keys k ON k.id = s.api_key_id \
      WHERE s.id = $1 AND s.ended_at IS NULL AND a.state = 'active' AND k.revoked_at IS NULL";
+
+    /// The same of many sessions.
+    LiveSessions { ids: List<SessionId> } -> (sql_types::Uuid, FactsSql),
+    "SELECT s.id, a.id, ARRAY(SELECT role FROM account_roles WHERE account_id = a.id ORDER BY role), \
+        a.applicant, least(s.expires_at, k.expires_at), s.created_at, s.last_used_at, \
+        s.second_factor, k.scopes \
+     FROM sessions s JOIN accounts a ON a.id = s.account_id \
+     LEFT JOIN api_keys k ON k.id = s.api_key_id \
+     WHERE s.id = ANY ($1) AND s.ended_at IS NULL AND a.state = 'active' AND k.revoked_at IS NULL";
+
+    /// Sessions that do not live, or whose account has other roles than these.
+    ChangedSessions { now: Time, ids: List<SessionId>, roles: List<String> } -> sql_types::Uuid,
+    "SELECT known.id FROM unnest($2, $3) AS known (id, roles) \
+     LEFT JOIN sessions s ON s.id = known.id AND s.ended_at IS NULL AND s.expires_at > $1 \
+     LEFT JOIN accounts a ON a.id = s.account_id AND a.state = 'active' \
+     LEFT JOIN api_keys k ON k.id = s.api_key_id \
+     WHERE a.id IS NULL OR k.revoked_at IS NOT NULL OR k.expires_at <= $1 \
+        OR known.roles IS DISTINCT FROM array_to_string( \
+            ARRAY(SELECT role FROM account_roles WHERE account_id = a.id ORDER BY role), ',')";
 
     /// Whether an account has signed in from this device before; null before its first session.
     IsKnownDevice { account: AccountId, device: String, user_agent: String }
@@ -86,8 +106,13 @@ statement! {
 }
 
 /// What the kernel asks of the sessions.
-pub const SESSIONS: SessionTable =
-    SessionTable { find: session_facts, touch, redeem: tickets::redeem };
+pub const SESSIONS: SessionTable = SessionTable {
+    find: session_facts,
+    find_many: facts_of_many,
+    find_changed: changed_sessions,
+    touch,
+    redeem: tickets::redeem,
+};
 
 type Facts = (AccountId, Vec<Role>, bool, Time, Time, Time, bool, Option<Vec<Scope>>);
 
@@ -95,18 +120,49 @@ type Facts = (AccountId, Vec<Role>, bool, Time, Time, Time, bool, Option<Vec<Sco
 fn session_facts(conn: &mut Conn, id: SessionId) -> BoxFuture<'_, Result<Option<SessionFacts>>> {
     async move {
         let row: Option<Facts> = LiveSession { id }.get_result(conn).await.optional()?;
-        Ok(row.map(|(account, roles, applicant, ends, began, used, second_factor, scopes)| {
-            SessionFacts {
-                account,
-                roles,
-                applicant,
-                expires_at: ends,
-                began_at: began,
-                last_used_at: used,
-                second_factor,
-                scopes,
-            }
-        }))
+        Ok(row.map(facts))
+    }
+    .boxed()
+}
+
+fn facts(row: Facts) -> SessionFacts {
+    let (account, roles, applicant, expires_at, began_at, last_used_at, second_factor, scopes) =
+        row;
+    SessionFacts {
+        account,
+        roles,
+        applicant,
+        expires_at,
+        began_at,
+        last_used_at,
+        second_factor,
+        scopes,
+    }
+}
+
+/// The facts about those of many sessions that live, in one statement.
+fn facts_of_many(
+    conn: &mut Conn,
+    ids: Vec<SessionId>,
+) -> BoxFuture<'_, Result<Vec<(SessionId, SessionFacts)>>> {
+    async move {
+        let rows: Vec<(SessionId, Facts)> =
+            LiveSessions { ids: List(ids) }.get_results(conn).await?;
+        Ok(rows.into_iter().map(|(id, row)| (id, facts(row))).collect())
+    }
+    .boxed()
+}
+
+/// Those of many sessions that have ended by now, or whose account has other roles.
+fn changed_sessions(
+    conn: &mut Conn,
+    now: Time,
+    known: Vec<KnownSession>,
+) -> BoxFuture<'_, Result<Vec<SessionId>>> {
+    async move {
+        let (ids, roles) = known.into_iter().map(|known| (known.id, known.roles)).unzip();
+        let changed = ChangedSessions { now, ids: List(ids), roles: List(roles) };
+        Ok(changed.get_results(conn).await?)
     }
     .boxed()
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use tonic::Request;
 
 pub use actor::Actor;
-pub use sessions::{SessionFacts, SessionTable, Sessions};
+pub use sessions::{KnownSession, SessionFacts, SessionTable, Sessions};
 
 use super::audit::Trail;
 use super::error::{Error, Reason, Result};

@@ -86,6 +86,15 @@ impl Rates {
         count(meter.as_ref(), client.map(network))
     }
 
+    /// Counts a visit of a page that anybody may open, like a public read; how long to wait when
+    /// there were too many.
+    pub fn public_page(&self, client: Option<IpAddr>) -> Result<(), Duration> {
+        let (Some(meter), Some(client)) = (&self.public_reads, client.map(network)) else {
+            return Ok(());
+        };
+        meter.take(&client).inspect_err(|wait| drop(meter.refuse(*wait)))
+    }
+
     /// Counts a call that is nobody's, or shows a ticket; refused when there were too many.
     pub(super) fn unauthenticated(&self, client: Option<IpAddr>) -> Result<()> {
         let (Some(meter), Some(client)) = (&self.unauthenticated, client.map(network)) else {

@@ -50,11 +50,34 @@ pub type Touch =
 pub type Redeem =
     for<'a> fn(&'a App, &'a str, &'static str) -> BoxFuture<'a, Result<Option<SessionId>>>;
 
+/// Looks many sessions up at once.
+pub type FindMany = for<'a> fn(
+    &'a mut Conn,
+    Vec<SessionId>,
+) -> BoxFuture<'a, Result<Vec<(SessionId, SessionFacts)>>>;
+
+/// Tells which of these sessions do not live at this time, or not as they were.
+pub type FindChanged =
+    for<'a> fn(&'a mut Conn, Time, Vec<KnownSession>) -> BoxFuture<'a, Result<Vec<SessionId>>>;
+
+/// A session as it was when it was last looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownSession {
+    /// Which.
+    pub id: SessionId,
+    /// The names of the account's roles in the order of [`SessionFacts::roles`], with commas.
+    pub roles: String,
+}
+
 /// What the kernel asks of the identity room, which owns the tables of sessions.
 #[derive(Clone, Copy)]
 pub struct SessionTable {
     /// Looks a session up; none when it ended or its account is not active.
     pub find: for<'a> fn(&'a mut Conn, SessionId) -> BoxFuture<'a, Result<Option<SessionFacts>>>,
+    /// Looks many up, in one statement; those that ended are not among the answers.
+    pub find_many: FindMany,
+    /// Those of many that have ended, or whose account has other roles, in one statement.
+    pub find_changed: FindChanged,
     /// Notes that a session is used now, and tells when it ends; none when it has ended.
     pub touch: Touch,
     /// Uses a ticket for this method, once; its session.
@@ -86,6 +109,28 @@ impl Sessions {
             }
         }
         Ok(facts.filter(|facts| facts.expires_at > app.clock.now()))
+    }
+
+    /// The facts about those of many sessions that live, as the database says now.
+    pub async fn find_many(
+        &self,
+        app: &App,
+        conn: &mut Conn,
+        ids: Vec<SessionId>,
+    ) -> Result<HashMap<SessionId, SessionFacts>> {
+        let now = app.clock.now();
+        let found = (self.table.find_many)(conn, ids).await?;
+        Ok(found.into_iter().filter(|(_, facts)| facts.expires_at > now).collect())
+    }
+
+    /// Those of many sessions that have ended or are not as they were.
+    pub async fn find_changed(
+        &self,
+        app: &App,
+        conn: &mut Conn,
+        known: Vec<KnownSession>,
+    ) -> Result<Vec<SessionId>> {
+        (self.table.find_changed)(conn, app.clock.now(), known).await
     }
 
     /// A call uses a session, which moves its end; `false` when it has ended meanwhile. Streams that

@@ -59,11 +59,15 @@ pub enum Purpose {
     RecoveryCode,
     /// What a message to the owner of a closed account needs; a sealing key.
     LastMessage,
+    /// Links that switch off a class of messages.
+    Unsubscribe,
+    /// Secrets with which webhooks are signed; a sealing key.
+    WebhookSecret,
 }
 
 impl Purpose {
     /// Every purpose, in the order of declaration.
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 19] = [
         Self::PageToken,
         Self::RequestFingerprint,
         Self::StoredAnswer,
@@ -81,6 +85,8 @@ impl Purpose {
         Self::SecondFactor,
         Self::RecoveryCode,
         Self::LastMessage,
+        Self::Unsubscribe,
+        Self::WebhookSecret,
     ];
 
     /// Input of the derivation. Never change one: values in the database depend on it.
@@ -103,6 +109,8 @@ impl Purpose {
             Self::SecondFactor => "second-factor",
             Self::RecoveryCode => "recovery-code",
             Self::LastMessage => "last-message",
+            Self::Unsubscribe => "unsubscribe",
+            Self::WebhookSecret => "webhook-secret",
         }
     }
 

@@ -19,7 +19,7 @@ pub mod signing;
 
 pub use envelope::{Aad, CryptoError, DataKey, MasterKeys};
 pub use keys::{KeyError, KeyFolder, Keys};
-pub use mac::{Macs, Purpose};
+pub use mac::{Macs, Purpose, SHORT_TAG};
 pub use random::Random;
 
 /// SHA-256 of `bytes`. For values that are already unguessable (tokens) or public (files); a

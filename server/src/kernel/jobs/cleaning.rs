@@ -1,4 +1,4 @@
-//! Jobs that are done are kept for a while, to be looked at, and then forgotten.
+//! Jobs that are done or cancelled are kept for a while, to be looked at, and then forgotten.
 
 use diesel_async::RunQueryDsl;
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,13 @@ use crate::app::App;
 use crate::kernel::kinds::Time;
 use crate::statement;
 
-/// How long a job that is done is kept, in days. Failed ones are kept until somebody acts.
+/// How long a job that is done or cancelled is kept, in days. Failed ones are kept until somebody acts.
 pub const KEPT_DAYS: i64 = 30;
 
 statement! {
-    /// Forgets jobs that were done long ago.
+    /// Forgets jobs that ended long ago.
     ForgetDone { before: Time },
-    "DELETE FROM jobs WHERE state = 'done' AND finished_at < $1";
+    "DELETE FROM jobs WHERE state IN ('done', 'cancelled') AND finished_at < $1";
 }
 
 /// The daily job that forgets those.

@@ -7,6 +7,7 @@
 //! it off. A job that kills its worker every time is given up like one that fails every time.
 //! Leases are judged by the database's own clock, `run_at` by the clock of the system.
 
+pub mod admin;
 pub mod announce;
 mod cleaning;
 mod schedule;
@@ -68,6 +69,12 @@ impl From<Error> for JobError {
     }
 }
 
+/// A cause with a fixed text, which is kept and shown with the job that failed. The text of any other
+/// cause may repeat what the job was about, and goes to the log alone.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Fixed(pub &'static str);
+
 /// A job to be enqueued.
 #[derive(Debug, Clone)]
 pub struct NewJob {
@@ -86,6 +93,12 @@ impl NewJob {
             run_at: None,
             dedupe_key: None,
         }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
     }
 
     /// Runs it no earlier than this.
@@ -160,8 +173,19 @@ impl QueryFragment<Pg> for Enqueue {
 
 /// Enqueues a job in the caller's transaction. Workers hear of it when that is committed.
 pub async fn enqueue(conn: &mut Conn, id: Uuid, now: Time, job: NewJob) -> Result<()> {
+    enqueue_all(conn, now, [(id, job)]).await
+}
+
+/// Enqueues several jobs, each with its id, by one statement.
+pub async fn enqueue_all(
+    conn: &mut Conn,
+    now: Time,
+    new: impl IntoIterator<Item = (Uuid, NewJob)>,
+) -> Result<()> {
     let mut jobs = InsertJobs::new(now);
-    jobs.add(id, job)?;
+    for (id, job) in new {
+        jobs.add(id, job)?;
+    }
     Enqueue { jobs }.execute(conn).await?;
     Ok(())
 }
@@ -191,7 +215,7 @@ fn run_payload<J: Job>(
 ) -> BoxFuture<'static, Result<(), JobError>> {
     async move {
         let job: J = serde_json::from_value(payload)
-            .map_err(|error| JobError::Give(Error::internal(error)))?;
+            .map_err(|_| JobError::Give(Error::internal(Fixed("not a payload of this kind"))))?;
         job.run(app, id).await
     }
     .boxed()

@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use croner::Cron;
+use croner::errors::CronError;
 use diesel_async::RunQueryDsl;
+use jiff::Zoned;
 
 use super::NewJob;
 use crate::app::App;
@@ -35,7 +37,8 @@ statement! {
 }
 
 impl Schedule {
-    /// Enqueues the job of the latest tick if nobody has yet. Ticks missed while no server ran are
+    /// Enqueues the job of the latest tick if nobody has yet. A tick that was taken is never taken
+    /// again, also by a worker whose clock has gone back: the database keeps the latest. Ticks missed while no server ran are
     /// made up for by one; a schedule that is new begins with its next tick. `seen` is the latest
     /// tick that this worker has dealt with, so that the database is asked once per tick.
     pub(super) async fn tick(&self, app: &App, seen: &mut Option<Time>) -> Result<()> {
@@ -60,12 +63,29 @@ impl Schedule {
         Ok(())
     }
 
+    /// The tick at this moment, or the last one before it.
     fn latest_tick(&self, now: Time) -> Result<Option<Time>> {
+        self.search(now, |cron, local| cron.find_previous_occurrence(local, true))
+    }
+
+    /// The first tick after this moment.
+    pub fn next_tick(&self, now: Time) -> Result<Option<Time>> {
+        self.search(now, |cron, local| cron.find_next_occurrence(local, false))
+    }
+
+    /// A tick in the schedule's zone. A time of day that the zone leaves out is its first moment
+    /// after the gap, one that comes twice is the first of the two; ticks of every so many minutes
+    /// or hours follow the time that really passes.
+    fn search(
+        &self,
+        now: Time,
+        search: impl FnOnce(&Cron, &Zoned) -> Result<Zoned, CronError>,
+    ) -> Result<Option<Time>> {
         let cron = Cron::from_str(self.cron).map_err(Error::internal)?;
         let local = now.timestamp().in_tz(self.zone).map_err(Error::internal)?;
-        match cron.find_previous_occurrence(&local, true) {
+        match search(&cron, &local) {
             Ok(tick) => Ok(Some(Time::from(tick.timestamp()))),
-            Err(croner::errors::CronError::TimeSearchLimitExceeded) => Ok(None),
+            Err(CronError::TimeSearchLimitExceeded) => Ok(None),
             Err(error) => Err(Error::internal(error)),
         }
     }
@@ -76,14 +96,75 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
-    #[test]
-    fn a_tick_is_meant_in_its_zone() {
+    fn schedule(cron: &'static str, zone: &'static str) -> Schedule {
         fn none() -> NewJob {
             unreachable!("not run here")
         }
-        let daily = Schedule { name: "daily", cron: "30 3 * * *", zone: "Asia/Kolkata", job: none };
-        let now: jiff::Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
-        let tick = daily.latest_tick(now.into()).unwrap().unwrap();
+        Schedule { name: "test", cron, zone, job: none }
+    }
+
+    fn time(text: &str) -> Time {
+        Time::from(text.parse::<jiff::Timestamp>().unwrap())
+    }
+
+    /// The ticks that a worker takes which looks every 20 seconds from noon to noon: what it finds
+    /// never goes back, and is what was announced as next.
+    fn ticks(schedule: Schedule, noon: &str) -> Vec<String> {
+        let mut now = time(noon);
+        let end = now.plus_seconds(24 * 3_600);
+        let mut last = schedule.latest_tick(now).unwrap().unwrap();
+        let mut next = schedule.next_tick(now).unwrap().unwrap();
+        let mut taken = Vec::new();
+        while now < end {
+            now = now.plus_seconds(20);
+            let tick = schedule.latest_tick(now).unwrap().unwrap();
+            assert!(tick >= last && tick <= now, "{tick:?} after {last:?} at {now:?}");
+            if tick > last {
+                assert_eq!(tick, next, "at {now:?}");
+                taken.push(tick.timestamp().to_string());
+                (last, next) = (tick, schedule.next_tick(now).unwrap().unwrap());
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn a_tick_is_meant_in_its_zone() {
+        let daily = schedule("30 3 * * *", "Asia/Kolkata");
+        let tick = daily.latest_tick(time("2026-11-20T12:00:00Z")).unwrap().unwrap();
         assert_eq!(tick.timestamp().to_string(), "2026-11-19T22:00:00Z");
+        let tick = daily.next_tick(tick).unwrap().unwrap();
+        assert_eq!(tick.timestamp().to_string(), "2026-11-20T22:00:00Z");
+    }
+
+    #[test]
+    fn a_time_of_day_that_does_not_exist_comes_once_at_the_end_of_the_gap() {
+        let berlin = ticks(schedule("30 2 * * *", "Europe/Berlin"), "2026-03-28T12:00:00Z");
+        assert_eq!(berlin, ["2026-03-29T01:00:00Z"]);
+        let york = ticks(schedule("30 2 * * *", "America/New_York"), "2026-03-07T12:00:00Z");
+        assert_eq!(york, ["2026-03-08T07:00:00Z"]);
+    }
+
+    #[test]
+    fn a_time_of_day_that_exists_twice_comes_once_the_first_time() {
+        let berlin = ticks(schedule("30 2 * * *", "Europe/Berlin"), "2026-10-24T12:00:00Z");
+        assert_eq!(berlin, ["2026-10-25T00:30:00Z"]);
+        // There 01:30 comes twice, and 02:30 once.
+        let york = ticks(schedule("30 1 * * *", "America/New_York"), "2026-10-31T12:00:00Z");
+        assert_eq!(york, ["2026-11-01T05:30:00Z"]);
+        let york = ticks(schedule("30 2 * * *", "America/New_York"), "2026-10-31T12:00:00Z");
+        assert_eq!(york, ["2026-11-01T07:30:00Z"]);
+    }
+
+    #[test]
+    fn what_comes_every_hour_follows_the_time_that_passes() {
+        for (zone, noon) in [
+            ("Europe/Berlin", "2026-03-28T12:00:00Z"),
+            ("Europe/Berlin", "2026-10-24T12:00:00Z"),
+            ("America/New_York", "2026-10-31T12:00:00Z"),
+        ] {
+            assert_eq!(ticks(schedule("*/30 * * * *", zone), noon).len(), 48, "{zone} {noon}");
+            assert_eq!(ticks(schedule("17 * * * *", zone), noon).len(), 24, "{zone} {noon}");
+        }
     }
 }

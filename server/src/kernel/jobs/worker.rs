@@ -11,11 +11,13 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::announce::CHANNEL;
-use super::{ATTEMPT_LIMIT, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
+use super::{ATTEMPT_LIMIT, Fixed, JobError, Kind, LEASE_SECONDS, MAX_ATTEMPTS, Schedule};
 use crate::app::App;
 use crate::kernel::db::listen::Listener;
-use crate::kernel::error::{Error, Reason, Result};
+use crate::kernel::error::{Error, Reason, Result, name_of};
 use crate::kernel::kinds::Time;
+use crate::kernel::locale::{self, Locale};
+use crate::kernel::ports::PortError;
 use crate::kernel::telemetry;
 use crate::statement;
 
@@ -93,14 +95,20 @@ impl Worker {
     async fn tick(&self, stop: &CancellationToken) {
         let mut seen = vec![None; self.schedules.len()];
         while !stop.is_cancelled() {
-            for (schedule, seen) in self.schedules.iter().zip(&mut seen) {
-                if let Err(error) = schedule.tick(&self.app, seen).await {
-                    tracing::warn!(schedule = schedule.name, error = %error, "tick not taken");
-                }
-            }
+            self.take_ticks(&mut seen).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(IDLE) => {}
+            }
+        }
+    }
+
+    /// Looks at all schedules once. `seen` has a place for each: the latest tick that was dealt
+    /// with, none at first.
+    pub async fn take_ticks(&self, seen: &mut [Option<Time>]) {
+        for (schedule, seen) in self.schedules.iter().zip(seen) {
+            if let Err(error) = schedule.tick(&self.app, seen).await {
+                tracing::warn!(schedule = schedule.name, error = %error, "tick not taken");
             }
         }
     }
@@ -157,7 +165,7 @@ impl Worker {
     async fn attempt(&self, job: Claimed) {
         let begun = Instant::now();
         let Some(kind) = self.kinds.iter().find(|kind| kind.name == job.kind) else {
-            let unknown = JobError::Give(Error::internal(format!("no job kind {}", job.kind)));
+            let unknown = JobError::Give(Error::internal(Fixed("no job of this kind")));
             let outcome = self.end(&job, Err(unknown)).await;
             return telemetry::attempted("unknown", outcome, begun.elapsed());
         };
@@ -168,7 +176,7 @@ impl Worker {
     /// How it ended, as the metrics call it.
     async fn run_attempt(&self, kind: &Kind, job: Claimed) -> &'static str {
         if job.attempts > MAX_ATTEMPTS {
-            let fatal = JobError::Give(Error::internal("its worker died in every attempt"));
+            let fatal = JobError::Give(Error::internal(Fixed("its worker died in every attempt")));
             return self.end(&job, Err(fatal)).await;
         }
         let mut work = tokio::spawn((kind.runner)(job.payload.clone(), self.app.clone(), job.id));
@@ -178,7 +186,7 @@ impl Worker {
             tokio::select! {
                 done = &mut work => break match done {
                     Ok(result) => result,
-                    Err(panic) => Err(JobError::Retry(Error::internal(panic))),
+                    Err(_) => Err(JobError::Retry(Error::internal(Fixed("the job panicked")))),
                 },
                 () = &mut limit => {
                     work.abort();
@@ -222,7 +230,7 @@ impl Worker {
             attempts: job.attempts,
             state: state.to_owned(),
             run_at,
-            error: error.map(|error| error.to_string()),
+            error: error.as_ref().map(kept),
             finished,
         };
         let recorded = async {
@@ -245,6 +253,20 @@ impl Worker {
     }
 }
 
+/// What is kept of an error, for admins: the reason and a fixed text. The words of the database, of
+/// parsers and of panics quote values.
+fn kept(error: &Error) -> String {
+    let cause = std::error::Error::source(error);
+    let name = name_of(error.reason);
+    if let Some(Fixed(text)) = cause.and_then(|cause| cause.downcast_ref()) {
+        return format!("{name}: {text}");
+    }
+    match cause.and_then(|cause| cause.downcast_ref::<PortError>()) {
+        Some(port) => format!("{name}: {port}"),
+        None => format!("{name}: {}", locale::error_text(Locale::En, name)),
+    }
+}
+
 /// 2, 4, 8 … seconds, at most an hour.
 fn back_off_seconds(attempts: i32) -> i64 {
     1_i64.checked_shl(u32::try_from(attempts).unwrap_or(1)).unwrap_or(3_600).min(3_600)
@@ -256,4 +278,17 @@ pub async fn run_due(worker: &Worker) -> Result<usize> {
     let count = claimed.len();
     futures_util::future::join_all(claimed.into_iter().map(|job| worker.attempt(job))).await;
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_an_error_quotes_nothing() {
+        let foreign = kept(&Error::internal("invalid value: +919812345678"));
+        assert!(foreign.starts_with("INTERNAL: ") && !foreign.contains('9'), "{foreign}");
+        assert_eq!(kept(&Error::internal(Fixed("the job panicked"))), "INTERNAL: the job panicked");
+        assert_eq!(kept(&Error::internal(PortError::NotFound)), "INTERNAL: no file under this key");
+    }
 }

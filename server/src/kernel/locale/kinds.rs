@@ -37,12 +37,13 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// The mails. Each names the values that its templates need.
+    /// The messages. Each names the values that its templates need.
     ///
-    /// All need `name`, the recipient's name. `start` is the text of
+    /// All but [`Self::OneTimeCode`] need `name`, the recipient's name. `start` is the text of
     /// [`Locales::format_date_time`](super::Locales::format_date_time) in the recipient's zone;
-    /// `steps` is a list of `step` (the text of a label `step_…`) and `reason`.
-    MailKind;
+    /// `steps` is a list of `step` (the text of a label `step_…`) and `reason`. `unsubscribe` may
+    /// be given to any: the link that stops messages of this class, or null.
+    NoticeKind;
     /// Confirm the address: `link` (or null), `token`, `valid_minutes`.
     AccountActivation = "account_activation", json!({
         "name": "Asha Rao",
@@ -80,11 +81,12 @@ kinds! {
         "clinic": "Lake View Clinic",
         "cancel_hours": 24,
     });
-    /// A visit is cancelled: `doctor`, `start`.
+    /// A visit is cancelled: `doctor`, `start`, `by` (`patient`, `doctor` or `clinic`).
     AppointmentCancelled = "appointment_cancelled", json!({
         "name": "Asha Rao",
         "doctor": "Dr. Meera Iyer",
         "start": "Friday, 20 November 2026, 10:30 (Asia/Kolkata)",
+        "by": "clinic",
     });
     /// A prescription can be fetched: `doctor`. Nothing of what is in it.
     PrescriptionIssued = "prescription_issued", json!({
@@ -149,19 +151,46 @@ kinds! {
         "contact": "email",
         "old": true,
     });
+    /// Before a visit: `doctor`, `start`, `clinic` and `cancel_hours` as in
+    /// [`Self::AppointmentBooked`] (null hours: nothing is said of cancelling), `lead` (`day` or
+    /// `hour`: how long before).
+    AppointmentReminder = "appointment_reminder", json!({
+        "name": "Asha Rao",
+        "doctor": "Dr. Meera Iyer",
+        "start": "Friday, 20 November 2026, 10:30 (Asia/Kolkata)",
+        "clinic": "Lake View Clinic",
+        "cancel_hours": 12,
+        "lead": "day",
+    });
+    /// A code for one sign-in or confirmation, only as a text message: `code`, `valid_minutes`.
+    OneTimeCode = "one_time_code", json!({ "code": "123456", "valid_minutes": 5 });
+    /// On the birthday.
+    Birthday = "birthday", json!({
+        "name": "Asha Rao",
+        "unsubscribe": "https://clinic.example/unsubscribe?token=3fT9kQ",
+    });
+    /// At Christmas.
+    Christmas = "christmas", json!({
+        "name": "Asha Rao",
+        "unsubscribe": "https://clinic.example/unsubscribe?token=3fT9kQ",
+    });
+    /// At the turn of the year.
+    NewYear = "new_year", json!({
+        "name": "Asha Rao",
+        "unsubscribe": "https://clinic.example/unsubscribe?token=3fT9kQ",
+    });
 }
 
-kinds! {
-    /// The text messages. Each names the values that its template needs.
-    SmsKind;
-    /// The state of the doctor's application: `status`, one of `submitted`,
-    /// `changes_requested`, `approved`, `rejected`.
-    OnboardingStatus = "onboarding_status", json!({ "status": "approved" });
-    /// A code for one sign-in or confirmation: `code`, `valid_minutes`.
-    OneTimeCode = "one_time_code", json!({ "code": "123456", "valid_minutes": 5 });
-    /// Somebody tried to register with the number of this account.
-    AccountExists = "account_exists", json!({});
-    /// An address or number of the account was changed: `contact` (`email` or `phone`), `old`
-    /// (whether this message goes to the one before).
-    ContactChanged = "contact_changed", json!({ "contact": "phone", "old": true });
+impl NoticeKind {
+    /// Whether there is a mail of it, which has a subject.
+    #[must_use]
+    pub const fn has_mail(self) -> bool {
+        !matches!(self, Self::OneTimeCode)
+    }
+
+    /// Whether there is a short text of it: for text messages, push messages and the inbox.
+    #[must_use]
+    pub const fn has_short(self) -> bool {
+        true
+    }
 }

@@ -4,7 +4,7 @@
 //! start. English is complete; a text that another locale lacks is taken from it. A new locale is
 //! one file and one variant of [`Locale`] with its row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::{Zoned, civil::Date};
@@ -16,11 +16,12 @@ mod current;
 mod kinds;
 mod negotiate;
 mod render;
+mod samples;
 
 pub use current::{CURRENT, current, error_text, of_header, texts};
-pub use kinds::{MailKind, SmsKind};
+pub use kinds::NoticeKind;
 pub use negotiate::negotiate;
-pub use render::RenderedMail;
+pub use render::RenderedNotice;
 
 /// A language that the texts exist in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -84,6 +85,7 @@ struct Inner {
     english: Texts,
     others: BTreeMap<Locale, Texts>,
     templates: Environment<'static>,
+    versions: HashMap<(Locale, NoticeKind), String>,
 }
 
 /// One resource file.
@@ -92,11 +94,14 @@ struct Inner {
 struct Texts {
     fallback_error: String,
     mail_footer: String,
+    mail_unsubscribe: String,
+    mail_unsubscribe_button: String,
     time: TimeTexts,
     errors: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
-    sms: BTreeMap<String, String>,
-    mail: BTreeMap<String, MailTexts>,
+    /// Made-up values for previews.
+    sample: BTreeMap<String, String>,
+    notice: BTreeMap<String, NoticeTexts>,
 }
 
 #[derive(Deserialize)]
@@ -111,9 +116,23 @@ struct TimeTexts {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MailTexts {
-    subject: String,
-    text: String,
+struct NoticeTexts {
+    /// Subject of the mail, title of push message and inbox.
+    subject: Option<String>,
+    /// The mail.
+    text: Option<String>,
+    /// What the button says that opens the mail's link.
+    button: Option<String>,
+    /// The text message, body of push message and inbox.
+    short: Option<String>,
+}
+
+impl NoticeTexts {
+    /// The templates that there are, by name.
+    fn parts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [("subject", &self.subject), ("text", &self.text), ("short", &self.short)];
+        all.into_iter().filter_map(|(part, source)| Some((part, source.as_deref()?)))
+    }
 }
 
 impl Locales {
@@ -125,17 +144,19 @@ impl Locales {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         templates.set_syntax(syntax.map_err(|error| render::fault("syntax", &error))?);
         templates
-            .add_template(render::WRAPPER, include_str!("../../../locales/wrapper.html"))
+            .add_template(render::WRAPPER, render::WRAPPER_SOURCE)
             .map_err(|error| render::fault(render::WRAPPER, &error))?;
         let english = Texts::parse(Locale::En)?;
         render::add_templates(&mut templates, Locale::En, &english)?;
+        let mut versions = render::versions(Locale::En, &english, &english)?;
         let mut others = BTreeMap::new();
         for locale in Locale::ALL.into_iter().filter(|locale| *locale != Locale::En) {
             let texts = Texts::parse(locale)?;
             render::add_templates(&mut templates, locale, &texts)?;
+            versions.extend(render::versions(locale, &texts, &english)?);
             others.insert(locale, texts);
         }
-        Ok(Self { inner: Arc::new(Inner { english, others, templates }) })
+        Ok(Self { inner: Arc::new(Inner { english, others, templates, versions }) })
     }
 
     /// What to do about an error, one or two sentences. A reason without a text of its own gets a
@@ -229,8 +250,8 @@ mod tests {
             let texts = locales.texts(locale);
             assert!(texts.errors.keys().eq(english.errors.keys()), "{locale:?} errors");
             assert!(texts.labels.keys().eq(english.labels.keys()), "{locale:?} labels");
-            assert!(texts.sms.keys().eq(english.sms.keys()), "{locale:?} sms");
-            assert!(texts.mail.keys().eq(english.mail.keys()), "{locale:?} mail");
+            assert!(texts.sample.keys().eq(english.sample.keys()), "{locale:?} samples");
+            assert!(texts.notice.keys().eq(english.notice.keys()), "{locale:?} notices");
         }
     }
 
@@ -238,9 +259,16 @@ mod tests {
     fn hindi_is_translated() {
         let locales = Locales::load().unwrap();
         let hindi = locales.texts(Locale::Hi);
-        let mails = hindi.mail.values().flat_map(|mail| [&mail.subject, &mail.text]);
-        let rest = [&hindi.fallback_error, &hindi.mail_footer];
-        for text in hindi.errors.values().chain(hindi.labels.values()).chain(mails).chain(rest) {
+        let notices = hindi.notice.values();
+        for text in notices
+            .flat_map(|notice| notice.parts().map(|part| part.1).chain(notice.button.as_deref()))
+        {
+            assert!(devanagari(text), "{text}");
+        }
+        let frame = [&hindi.mail_footer, &hindi.mail_unsubscribe, &hindi.mail_unsubscribe_button];
+        let labels = hindi.labels.values().chain(hindi.sample.values());
+        let rest = hindi.errors.values().chain(labels).chain(frame);
+        for text in rest.chain([&hindi.fallback_error]) {
             assert!(devanagari(text), "{text}");
         }
     }

@@ -3,6 +3,7 @@
 //! It is hyper-util's client, which tonic brings along anyway, with hyper-rustls on aws-lc-rs:
 //! one more package, where a larger client would be a dozen.
 
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::{PortError, SEND_TIMEOUT};
+use super::{PortError, SEND_TIMEOUT, authorities};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Providers answer with a few hundred bytes.
@@ -33,16 +34,19 @@ pub(super) struct Answer {
 }
 
 impl HttpClient {
-    pub(super) fn new() -> Result<Self, PortError> {
+    /// A client that believes the authorities of this PEM file; those of the machine without one.
+    pub(super) fn new(ca_certificate: Option<&Path>) -> Result<Self, PortError> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
-            .map_err(|_| PortError::Settings("this machine has no root certificates"))?
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+        let builder = HttpsConnectorBuilder::new();
+        let tls = match ca_certificate {
+            Some(file) => builder.with_tls_config(authorities::only(file)?),
+            None => builder
+                .with_provider_and_native_roots(rustls::crypto::aws_lc_rs::default_provider())
+                .map_err(|_| PortError::Settings("this machine has no root certificates"))?,
+        };
+        let tls = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(tls);
         Ok(Self { client })
     }

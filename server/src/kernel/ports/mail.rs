@@ -1,7 +1,7 @@
 //! Mail: over SMTP, or as `.eml` files in the outbox folder.
 
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -9,13 +9,14 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::outbox::Outbox;
-use super::{PortError, SEND_TIMEOUT};
+use super::{PortError, SEND_TIMEOUT, authorities};
 use crate::kernel::secret::Secret;
 
 /// The longest wait for the connection, and for each answer of the server.
@@ -37,6 +38,9 @@ pub struct Message {
     pub text: String,
     /// The same body as HTML.
     pub html: Option<String>,
+    /// The link that switches mails of this sort off, when they can be: mail programs show a button
+    /// for it (RFC 2369, RFC 8058), so it has to answer a POST without asking anything.
+    pub unsubscribe: Option<String>,
 }
 
 /// How the way to the SMTP server is protected.
@@ -65,6 +69,8 @@ pub struct SmtpSettings {
     pub login: Option<(String, Secret)>,
     /// The sender: `clinic@example.org` or `A Clinic <clinic@example.org>`.
     pub from: String,
+    /// PEM file of the authorities of its certificate; those of the machine unless set.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// The way of mails to people. Cheap to clone.
@@ -97,13 +103,9 @@ impl Mail {
     /// Mail through an SMTP server. Does not connect yet.
     pub fn smtp(settings: &SmtpSettings) -> Result<Self, PortError> {
         let from = sender(&settings.from)?;
-        let tls = || {
-            TlsParameters::new(settings.host.clone())
-                .map_err(|_| PortError::Settings("the SMTP host cannot be reached over TLS"))
-        };
         let tls = match settings.security {
-            Security::Tls => Tls::Wrapper(tls()?),
-            Security::StartTls => Tls::Required(tls()?),
+            Security::Tls => Tls::Wrapper(tls(settings)?),
+            Security::StartTls => Tls::Required(tls(settings)?),
             Security::Plaintext if settings.login.is_some() => {
                 return Err(PortError::Settings("an SMTP login needs TLS or STARTTLS"));
             }
@@ -120,7 +122,8 @@ impl Mail {
         Ok(Self::Smtp(Smtp { transport: transport.build(), from }))
     }
 
-    /// Mail into files: `outbox`/mail/`<time>_<key>.eml`.
+    /// Mail into files: `outbox`/mail/`<time>_<key>.eml`, with the text that a person reads in a
+    /// file `.json` beside it.
     pub fn outbox(outbox: &Path, from: &str) -> Result<Self, PortError> {
         Ok(Self::Outbox(MailOutbox { outbox: Outbox::open(outbox, "mail")?, from: sender(from)? }))
     }
@@ -137,10 +140,25 @@ impl Mail {
             }
             Self::Outbox(folder) => {
                 let mail = compose(&folder.from, message)?.formatted();
-                folder.outbox.write(message.key, "eml", mail).await
+                let Message { key, at, to_address: to, subject, text, .. } = message;
+                let readable =
+                    json!({ "key": key, "at": at, "to": to, "subject": subject, "text": text });
+                folder.outbox.write(*key, "json", format!("{readable:#}\n").into_bytes()).await?;
+                folder.outbox.write(*key, "eml", mail).await
             }
         }
     }
+}
+
+/// TLS that believes the machine's authorities, or those of a file and no others.
+fn tls(settings: &SmtpSettings) -> Result<TlsParameters, PortError> {
+    let unusable = |_| PortError::Settings("the SMTP host cannot be reached over TLS");
+    let mut tls = TlsParameters::builder(settings.host.clone());
+    if let Some(file) = &settings.ca_certificate {
+        let authorities = Certificate::from_pem(&authorities::read(file)?).map_err(unusable)?;
+        tls = tls.certificate_store(CertificateStore::None).add_root_certificate(authorities);
+    }
+    tls.build().map_err(unusable)
 }
 
 fn sender(text: &str) -> Result<Mailbox, PortError> {
@@ -163,17 +181,19 @@ fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Message, PortErr
         .parse()
         .map_err(|_| PortError::permanent("the recipient is not a mail address"))?;
     let name = message.to_name.as_deref().map(one_line).filter(|name| !name.is_empty());
-    let mail = lettre::Message::builder()
+    let mut mail = lettre::Message::builder()
         .from(from.clone())
         .to(Mailbox::new(name, address))
         .subject(one_line(&message.subject))
         .date(SystemTime::from(message.at))
         .message_id(Some(format!("<{}@{}>", message.key, from.email.domain())))
         // RFC 3834: no holiday notices in reply.
-        .raw_header(HeaderValue::new(
-            HeaderName::new_from_ascii_str("Auto-Submitted"),
-            "auto-generated".to_owned(),
-        ));
+        .raw_header(header("Auto-Submitted", "auto-generated".to_owned()));
+    if let Some(link) = &message.unsubscribe {
+        mail = mail
+            .raw_header(header("List-Unsubscribe", format!("<{}>", one_line(link))))
+            .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+    }
     let mail = match &message.html {
         Some(html) => {
             mail.multipart(MultiPart::alternative_plain_html(message.text.clone(), html.clone()))
@@ -181,6 +201,10 @@ fn compose(from: &Mailbox, message: &Message) -> Result<lettre::Message, PortErr
         None => mail.singlepart(SinglePart::plain(message.text.clone())),
     };
     mail.map_err(|_| PortError::permanent("the mail cannot be written"))
+}
+
+fn header(name: &'static str, value: String) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
 }
 
 fn judge(error: &smtp::Error) -> PortError {
@@ -213,6 +237,7 @@ mod tests {
             subject: "Welcome".to_owned(),
             text: "Hello Asha".to_owned(),
             html: Some("<p>Hello Asha</p>".to_owned()),
+            unsubscribe: None,
         }
     }
 
@@ -223,6 +248,7 @@ mod tests {
             security,
             login: None,
             from: "A Clinic <clinic@example.org>".to_owned(),
+            ca_certificate: None,
         }
     }
 
@@ -232,8 +258,13 @@ mod tests {
         mail.send(message).await.unwrap();
         mail.send(message).await.unwrap();
         let files = folder.files("mail");
-        assert_eq!(files.len(), 1, "a repeated mail is one file");
+        assert_eq!(files.len(), 2, "a repeated mail is one mail, with its readable form");
         assert!(files[0].0.ends_with(&format!("_{}.eml", key(1))));
+        let readable: serde_json::Value = serde_json::from_slice(&files[1].1).unwrap();
+        assert_eq!(
+            (&readable["to"], &readable["text"]),
+            (&json!(message.to_address), &json!(message.text))
+        );
         String::from_utf8(files[0].1.clone()).unwrap()
     }
 
@@ -250,6 +281,16 @@ mod tests {
             assert!(mail.contains(line), "{line} in {mail}");
         }
         assert!(mail.contains(&format!("Message-ID: <{}@example.org>\r\n", key(1))));
+    }
+
+    #[tokio::test]
+    async fn what_can_be_switched_off_says_where() {
+        assert!(!to_folder(&message()).await.contains("List-Unsubscribe"));
+        let link = format!("https://clinic.example.org/unsubscribe/{}", "a".repeat(80));
+        let mail = to_folder(&Message { unsubscribe: Some(link.clone()), ..message() }).await;
+        let headers = mail.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+        assert!(headers.contains(&format!("List-Unsubscribe: <{link}>\r\n")), "{headers}");
+        assert!(headers.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"));
     }
 
     #[tokio::test]

@@ -7,16 +7,19 @@
 //! the same message: providers get it as idempotency key, the outbox folder as file name. So a
 //! job that runs again after a crash sends nothing twice where the other side can tell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::Config;
+use crate::config::{Config, Environment};
 
+mod authorities;
 mod disk;
 mod error;
 pub mod files;
 mod http;
+pub mod lanes;
 pub mod mail;
-mod outbox;
+pub mod outbox;
 pub mod push;
 pub mod sms;
 #[cfg(test)]
@@ -28,8 +31,9 @@ pub use mail::Mail;
 pub use push::Push;
 pub use sms::Sms;
 
-/// The longest that one message may take from the first byte to the provider's answer. A job's
-/// lease has to be longer.
+/// The longest that one message may take from the first byte to the provider's answer; a push message
+/// that has to log in first takes up to twice that. Below the longest time of an attempt at a job,
+/// whose lease is renewed meanwhile.
 pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// All ports of one server. Cheap to clone.
@@ -43,10 +47,13 @@ pub struct Ports {
     pub push: Push,
     /// The bytes of documents.
     pub files: Files,
+    /// How many messages go at a time.
+    pub lanes: Arc<lanes::Lanes>,
 }
 
 impl Ports {
-    /// The ports that the settings name, and outbox folders for those that they do not.
+    /// The ports that the settings name, and outbox folders for those that they do not; without push
+    /// settings a production server sends no push messages.
     pub fn open(config: &Config) -> Result<Self, PortError> {
         let outbox = config.data_dir.join("outbox");
         let mail = match &config.smtp {
@@ -57,7 +64,12 @@ impl Ports {
             Some(sms) => Sms::twilio(sms)?,
             None => Sms::outbox(&outbox)?,
         };
-        let push = Push::outbox(&outbox)?;
-        Ok(Self { mail, sms, push, files: Files::local(&config.files_dir())? })
+        let push = match &config.push {
+            Some(push) => Push::fcm(push)?,
+            None if config.env == Environment::Production => Push::Closed,
+            None => Push::outbox(&outbox)?,
+        };
+        let files = Files::local(&config.files_dir())?;
+        Ok(Self { mail, sms, push, files, lanes: Arc::default() })
     }
 }

@@ -1,12 +1,17 @@
-//! The development form of the message ports: a folder with one file per message.
+//! The development form of the message ports: a folder with one file per message, and a way to read
+//! what lies in it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{PortError, disk};
+
+/// Files that one reading opens at most: a filter that matches nothing ends there.
+const READ_LIMIT: usize = 5_000;
 
 /// One folder of messages.
 #[derive(Clone)]
@@ -39,6 +44,63 @@ impl Outbox {
     }
 }
 
+/// A message that was not sent but written to a file.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Kept {
+    /// The key of the message.
+    pub key: Uuid,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Mail address, number in E.164, or token of the device.
+    #[serde(alias = "device")]
+    pub to: String,
+    /// Subject of a mail or title of a push message; empty for text messages.
+    #[serde(default, alias = "title")]
+    pub subject: String,
+    /// The text; of a mail the plain one.
+    #[serde(alias = "body")]
+    pub text: String,
+}
+
+/// What a reading asks for.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// Folders of the outbox, by channel: `mail`, `sms`, `push`.
+    pub channels: Vec<&'static str>,
+    /// Only to this recipient, exactly as written.
+    pub recipient: Option<String>,
+    /// Messages at most.
+    pub limit: usize,
+}
+
+/// The messages in the folder `outbox`, newest first, each with its channel. A folder that does not
+/// exist holds none; files that are no messages are passed over.
+pub async fn read(outbox: &Path, search: Search) -> Result<Vec<(&'static str, Kept)>, PortError> {
+    let outbox = outbox.to_owned();
+    disk::blocking(move || {
+        let mut files = Vec::new();
+        for channel in &search.channels {
+            files.extend(messages(&outbox.join(channel)).into_iter().map(|path| (*channel, path)));
+        }
+        // Names begin with the time of the key.
+        files.sort_by(|(_, one), (_, other)| other.file_name().cmp(&one.file_name()));
+        let kept = files.into_iter().take(READ_LIMIT).filter_map(|(channel, path)| {
+            let kept: Kept = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+            let wanted = search.recipient.as_ref().is_none_or(|recipient| *recipient == kept.to);
+            wanted.then_some((channel, kept))
+        });
+        Ok(kept.take(search.limit).collect())
+    })
+    .await
+}
+
+/// The files of a channel that tell a message.
+fn messages(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
+}
+
 /// The time in the key and the key: sorts by time, reads well, and is the same for the same key.
 fn name(key: Uuid) -> String {
     let time = key.get_timestamp().and_then(|time| {
@@ -69,6 +131,36 @@ mod tests {
         let texts: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
         assert_eq!(texts, [b"first".as_slice(), b"second"]);
         assert!(files[0].0.starts_with("20261120T100001.000Z_"), "{}", files[0].0);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_newest_first() {
+        let folder = Folder::new();
+        let message = |second: i64, body: &str| {
+            let (key, at) = (key(second), super::super::testing::at(second));
+            format!("{{\"key\": \"{key}\", \"at\": \"{at}\", {body}}}").into_bytes()
+        };
+        let search = |recipient: Option<&str>, limit| {
+            let recipient = recipient.map(str::to_owned);
+            read(&folder.path, Search { channels: vec!["sms", "push"], recipient, limit })
+        };
+        assert_eq!(search(None, 9).await.unwrap(), []);
+        let sms = Outbox::open(&folder.path, "sms").unwrap();
+        let push = Outbox::open(&folder.path, "push").unwrap();
+        let text = |second| message(second, r#""to": "+91", "text": "one""#);
+        sms.write(key(1), "json", text(1)).await.unwrap();
+        sms.write(key(3), "json", text(3)).await.unwrap();
+        sms.write(key(4), "json", b"not a message".to_vec()).await.unwrap();
+        let pushed = message(2, r#""device": "tok", "title": "Hello", "body": "two", "data": {}"#);
+        push.write(key(2), "json", pushed).await.unwrap();
+        let keys = |found: Vec<(&str, Kept)>| {
+            found.into_iter().map(|(_, kept)| kept.key).collect::<Vec<_>>()
+        };
+        assert_eq!(keys(search(None, 9).await.unwrap()), [key(3), key(2), key(1)]);
+        assert_eq!(keys(search(None, 2).await.unwrap()), [key(3), key(2)]);
+        assert_eq!(keys(search(Some("+91"), 9).await.unwrap()), [key(3), key(1)]);
+        let (channel, kept) = search(Some("tok"), 9).await.unwrap().remove(0);
+        assert_eq!((channel, &*kept.subject, &*kept.text), ("push", "Hello", "two"));
     }
 
     #[cfg(unix)]

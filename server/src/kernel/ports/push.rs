@@ -1,7 +1,7 @@
 //! Push messages to devices: through FCM's HTTP v1 API, or as files in the outbox folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use uuid::Uuid;
 use super::PortError;
 use super::http::{HttpClient, base};
 use super::outbox::Outbox;
+use crate::kernel::secret::Secret;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -43,6 +45,8 @@ pub struct Message {
 }
 
 /// A service account of a Firebase project, as in its JSON key file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FcmSettings {
     /// The address of the API, without the path: `https://fcm.googleapis.com`.
     pub address: String,
@@ -53,7 +57,9 @@ pub struct FcmSettings {
     /// The account's address.
     pub client_email: String,
     /// The account's RSA key, PEM.
-    pub private_key: String,
+    pub private_key: Secret,
+    /// PEM file of the authorities of both certificates; those of the machine unless set.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// The way of push messages to devices. Cheap to clone.
@@ -63,6 +69,8 @@ pub enum Push {
     Fcm(Arc<Fcm>),
     /// Files for development.
     Outbox(Outbox),
+    /// None: nothing is sent.
+    Closed,
 }
 
 /// A Firebase project.
@@ -72,8 +80,18 @@ pub struct Fcm {
     token_uri: String,
     client_email: String,
     key: EncodingKey,
-    /// The access token and its end. Held while it is fetched, so that one call fetches for all.
-    access: Mutex<Option<(String, Instant)>>,
+    /// Held while a token is fetched, so that one call fetches for all.
+    access: Mutex<Access>,
+}
+
+/// What the last login brought.
+#[derive(Default)]
+struct Access {
+    /// The access token and its end.
+    token: Option<(String, Instant)>,
+    /// Why the last login failed, and when: so it did for all who waited for it, and they do not each
+    /// try once more.
+    failed: Option<(PortError, Instant)>,
 }
 
 impl Push {
@@ -85,19 +103,25 @@ impl Push {
             return Err(PortError::Settings("the push project is letters, digits and '-'"));
         }
         Ok(Self::Fcm(Arc::new(Fcm {
-            client: HttpClient::new()?,
+            client: HttpClient::new(settings.ca_certificate.as_deref())?,
             url: format!("{}/v1/projects/{project}/messages:send", base(&settings.address)?),
             token_uri: base(&settings.token_uri)?,
             client_email: settings.client_email.clone(),
-            key: EncodingKey::from_rsa_pem(settings.private_key.as_bytes())
+            key: EncodingKey::from_rsa_pem(settings.private_key.0.as_bytes())
                 .map_err(|_| PortError::Settings("the push account's key is not an RSA PEM"))?,
-            access: Mutex::new(None),
+            access: Mutex::default(),
         })))
     }
 
     /// Push messages into files: `outbox`/push/`<time>_<key>.json`.
     pub fn outbox(outbox: &Path) -> Result<Self, PortError> {
         Ok(Self::Outbox(Outbox::open(outbox, "push")?))
+    }
+
+    /// Whether there is a way at all.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        !matches!(self, Self::Closed)
     }
 
     /// Hands a message over to FCM, or to the folder.
@@ -113,6 +137,7 @@ impl Push {
                 });
                 outbox.write(*key, "json", format!("{file:#}\n").into_bytes()).await
             }
+            Self::Closed => Err(PortError::permanent("there is no push provider")),
         }
     }
 }
@@ -140,23 +165,38 @@ impl Fcm {
             return Ok(());
         }
         if answer.status == StatusCode::UNAUTHORIZED {
-            *self.access.lock().await = None;
+            self.access.lock().await.token = None;
         }
-        let reason = answer.field("/error/details/0/errorCode");
-        if reason.is_some_and(|reason| reason == "UNREGISTERED") {
+        if answer.field("/error").is_some_and(|error| is_gone(&error)) {
             return Err(PortError::RecipientGone);
         }
         Err(answer.refusal(None))
     }
 
-    /// An access token, from the last call or fresh (RFC 7523).
+    /// An access token, from the last call or fresh.
     async fn access(&self, now: Timestamp) -> Result<String, PortError> {
+        let asked = Instant::now();
         let mut access = self.access.lock().await;
-        if let Some((token, end)) = access.as_ref()
+        if let Some((token, end)) = access.token.as_ref()
             && Instant::now() < *end
         {
             return Ok(token.clone());
         }
+        if let Some((error, at)) = access.failed.as_ref()
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let fetched = self.log_in(now).await;
+        let ended = Instant::now();
+        access.failed = fetched.as_ref().err().map(|error| (error.clone(), ended));
+        let (token, life) = fetched?;
+        access.token = Some((token.clone(), ended + life));
+        Ok(token)
+    }
+
+    /// A fresh access token, and how long to use it (RFC 7523).
+    async fn log_in(&self, now: Timestamp) -> Result<(String, Duration), PortError> {
         let claims = json!({
             "iss": self.client_email,
             "scope": SCOPE,
@@ -186,9 +226,23 @@ impl Fcm {
         };
         let life = answer.field("/expires_in").and_then(|life| life.as_u64()).unwrap_or(0);
         let life = Duration::from_secs(life).saturating_sub(RENEW_BEFORE);
-        *access = Some((token.to_owned(), Instant::now() + life));
-        Ok(token.to_owned())
+        Ok((token.to_owned(), life))
     }
+}
+
+/// Whether a refusal says that no message ever gets there by this token: it has ended, it is another
+/// project's, or it is none.
+fn is_gone(error: &serde_json::Value) -> bool {
+    let details = error["details"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let has_code = |code: &str| details.iter().any(|one| one["errorCode"] == code);
+    let names_token = || {
+        let violations = details.iter().filter_map(|one| one["fieldViolations"].as_array());
+        violations.flatten().any(|one| one["field"] == "message.token")
+            || error["message"].as_str().is_some_and(|text| text.contains("registration token"))
+    };
+    has_code("UNREGISTERED")
+        || has_code("SENDER_ID_MISMATCH")
+        || (error["status"] == "INVALID_ARGUMENT" && names_token())
 }
 
 #[cfg(test)]
@@ -224,7 +278,8 @@ mod tests {
             address,
             project: "clinic-1".to_owned(),
             client_email: "push@clinic.example".to_owned(),
-            private_key: format!("-----BEGIN {label}-----\n{key}\n-----END {label}-----\n"),
+            private_key: Secret(format!("-----BEGIN {label}-----\n{key}\n-----END {label}-----\n")),
+            ca_certificate: None,
         })
         .unwrap()
     }
@@ -263,6 +318,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_login_that_fails_fails_for_all_who_wait_for_it() {
+        let (address, served) =
+            http_server(vec![(503, "", String::new()), login("one"), (200, "", "{}".to_owned())])
+                .await;
+        let push = fcm(address);
+        let message = message();
+        let waiting = [push.send(&message), push.send(&message), push.send(&message)];
+        let failed = futures_util::future::join_all(waiting).await;
+        assert!(failed.iter().all(|sent| sent.as_ref().unwrap_err().is_temporary()), "{failed:?}");
+        push.send(&message).await.unwrap();
+        assert_eq!(served.await.unwrap().len(), 3, "one login for the three");
+    }
+
+    #[tokio::test]
     async fn a_device_that_is_gone_is_told_apart() {
         let gone =
             json!({ "error": { "code": 404, "details": [{ "errorCode": "UNREGISTERED" }] } });
@@ -278,6 +347,22 @@ mod tests {
         assert!(!push.send(&message()).await.unwrap_err().is_temporary());
         assert!(push.send(&message()).await.unwrap_err().is_temporary());
         served.await.unwrap();
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_token_is_told_from_what_is_wrong_with_the_message() {
+        let refusal = |status: &str, message: &str, detail: serde_json::Value| {
+            is_gone(&json!({ "status": status, "message": message, "details": [detail] }))
+        };
+        let code = |code: &str| json!({ "errorCode": code });
+        let field = |field: &str| json!({ "fieldViolations": [{ "field": field }] });
+        assert!(refusal("PERMISSION_DENIED", "", code("SENDER_ID_MISMATCH")));
+        assert!(refusal("INVALID_ARGUMENT", "", field("message.token")));
+        let text = "The registration token is not a valid FCM registration token";
+        assert!(refusal("INVALID_ARGUMENT", text, code("INVALID_ARGUMENT")));
+        assert!(!refusal("INVALID_ARGUMENT", "", field("message.data")));
+        assert!(!refusal("INVALID_ARGUMENT", "", code("INVALID_ARGUMENT")));
+        assert!(!refusal("PERMISSION_DENIED", "", code("THIRD_PARTY_AUTH_ERROR")));
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! Text messages: through an HTTP provider, or as files in the outbox folder.
 
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -41,6 +41,8 @@ pub struct TwilioSettings {
     pub token: Secret,
     /// The sender: a number in E.164 or a name that the provider has admitted.
     pub from: String,
+    /// PEM file of the authorities of its certificate; those of the machine unless set.
+    pub ca_certificate: Option<PathBuf>,
 }
 
 /// The way of text messages to phones. Cheap to clone.
@@ -66,7 +68,7 @@ pub struct Twilio {
 impl Sms {
     /// Text messages through a provider. Does not connect yet.
     pub fn twilio(settings: &TwilioSettings) -> Result<Self, PortError> {
-        let TwilioSettings { address, account, token, from } = settings;
+        let TwilioSettings { address, account, token, from, ca_certificate } = settings;
         if account.is_empty() || !account.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             return Err(PortError::Settings("the SMS account is letters and digits"));
         }
@@ -75,7 +77,7 @@ impl Sms {
             .map_err(|_| PortError::Settings("the SMS token"))?;
         login.set_sensitive(true);
         Ok(Self::Twilio(Arc::new(Twilio {
-            client: HttpClient::new()?,
+            client: HttpClient::new(ca_certificate.as_deref())?,
             url: format!("{}/2010-04-01/Accounts/{account}/Messages.json", base(address)?),
             login,
             from: from.clone(),
@@ -141,8 +143,14 @@ mod tests {
     }
 
     fn twilio(address: String) -> Sms {
-        let (token, from) = (Secret("secret".to_owned()), "+15550000000".to_owned());
-        Sms::twilio(&TwilioSettings { address, account: "AC1".to_owned(), token, from }).unwrap()
+        Sms::twilio(&TwilioSettings {
+            address,
+            account: "AC1".to_owned(),
+            token: Secret("secret".to_owned()),
+            from: "+15550000000".to_owned(),
+            ca_certificate: None,
+        })
+        .unwrap()
     }
 
     #[tokio::test]

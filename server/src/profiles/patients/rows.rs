@@ -7,6 +7,7 @@ use diesel_async::RunQueryDsl;
 use clinicd_proto::profiles::v1 as pb;
 use clinicd_proto::r#type::v1 as types;
 
+use super::rules::DEFAULT_ZONE;
 use crate::app::App;
 use crate::kernel::db::Conn;
 use crate::kernel::error::Result;
@@ -72,6 +73,10 @@ statement! {
     "SELECT id, account_id, given_name, family_name, birth_date, gender, phone, time_zone, city, \
         country_code, closed_at IS NOT NULL, version, created_at, updated_at FROM patients WHERE id = $1";
 
+    /// The zone in which times are told to the owner of an account.
+    OwnTimeZone { account: AccountId } -> Text,
+    "SELECT time_zone FROM patients WHERE id = $1";
+
     /// Adds the own record of an account.
     InsertOwnPatient { account: AccountId, given_name: String, family_name: String, now: Time },
     "INSERT INTO patients (id, account_id, given_name, family_name, created_at, updated_at) \
@@ -98,6 +103,13 @@ pub async fn patient(conn: &mut Conn, id: PatientId) -> Result<Option<PatientFac
         country_code: row.country_code,
         closed: row.closed,
     }))
+}
+
+/// The IANA zone in which times are told to the owner of an account: that of their own patient
+/// record, else the clinic's.
+pub async fn time_zone(conn: &mut Conn, account: AccountId) -> Result<String> {
+    let zone: Option<String> = OwnTimeZone { account }.get_result(conn).await.optional()?;
+    Ok(zone.unwrap_or_else(|| DEFAULT_ZONE.to_owned()))
 }
 
 /// Gives an account its own patient record, in the transaction of the registration. The names are

@@ -143,13 +143,13 @@ pub(super) async fn onboarding(trial: &mut Trial) -> Person {
     let applicant = trial.world.applicant().await;
     let by = trial.actor(&applicant).await;
     let request = SubmitApplicationRequest::default();
-    trial.change(&by, request, |_| {}, &[("events", 1), ("jobs", 2)]).await;
+    trial.change(&by, request, |_| {}, &[("events", 1), ("jobs", 1)]).await;
     review(trial, &applicant).await
 }
 
 /// One application is sent back and then rejected, another one approved.
 async fn review(trial: &mut Trial, applicant: &Person) -> Person {
-    let decided = [("events", 1), ("jobs", 2)];
+    let decided = [("events", 1), ("jobs", 1)];
     let admin = trial.world.admin().await;
     let admin = trial.actor(&admin).await;
     let change = StepChange {
@@ -185,7 +185,7 @@ async fn review(trial: &mut Trial, applicant: &Person) -> Person {
         ..Default::default()
     };
     let effects = [("account_roles", 1), ("doctors", 1), ("doctor_words", 10)];
-    let effects = [&effects[..], &[("events", 2), ("jobs", 2)]].concat();
+    let effects = [&effects[..], &[("events", 2), ("jobs", 1)]].concat();
     trial.change(&admin, request, |r| r.etag.push('0'), &effects).await;
     trial.world.again(&doctor).await
 }
@@ -239,7 +239,7 @@ pub(super) async fn appointments(trial: &mut Trial, doctor: &Person) {
     let asha = trial.world.patient().await;
     let by = trial.actor(&asha).await;
     let slot = free_slots(&trial.world, &doctor.id, 3, 3).await[0];
-    let effects = [("appointments", 1), ("events", 1), ("jobs", 1)];
+    let effects = [("appointments", 1), ("events", 1), ("jobs", 2)];
     let request = book(&doctor.id, slot);
     let booked = trial.change(&by, request, |r| r.reason = "Cough.".into(), &effects).await;
 

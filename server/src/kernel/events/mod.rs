@@ -17,24 +17,40 @@
 //!   `max(xid)` of `events` and `audit_entries` with `pg_resetwal -x` and `-e`. A base backup, a
 //!   standby and `pg_upgrade` keep the numbers.
 
+mod reading;
+
 use std::sync::Arc;
 
 use diesel::pg::Pg;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
-use diesel::sql_types;
 use diesel_async::RunQueryDsl;
 use uuid::Uuid;
 
 use super::access::Actor;
 use super::clock::Clock;
 use super::db::Conn;
-use super::db::statement::List;
 use super::error::Result;
 use super::ids::Ids;
 use super::jobs::{InsertJobs, NewJob};
 use super::kinds::{AccountId, DoctorId, PatientId, Time, wire_enum};
 use crate::statement;
+
+pub use reading::{
+    FeedRow, Found, NewRow, Place, Position, Viewer, end, horizon, new_rows, place, read_after,
+    sweep,
+};
+
+/// Events after which the resource is gone: whoever keeps something of it drops that. What a room
+/// keeps of it by law is no longer shown as that resource.
+const GONE: [&str; 4] =
+    ["account.deleted", "application.withdrawn", "doctor.retired", "patient.closed"];
+
+/// Whether the resource is gone after an event of this type.
+#[must_use]
+pub fn is_gone(event_type: &str) -> bool {
+    GONE.contains(&event_type)
+}
 
 wire_enum! {
     /// What an event is about.
@@ -55,6 +71,8 @@ wire_enum! {
         VisitNote = "visit_note",
         /// A prescription.
         Prescription = "prescription",
+        /// A message in somebody's inbox.
+        Notification = "notification",
     }
 }
 
@@ -94,22 +112,6 @@ impl std::fmt::Debug for Events {
     }
 }
 
-/// Columns of [`FeedRow`] as SQL types.
-type FeedSql = (
-    sql_types::Uuid,
-    sql_types::BigInt,
-    sql_types::BigInt,
-    sql_types::Timestamptz,
-    sql_types::Text,
-    sql_types::Text,
-    sql_types::Uuid,
-    sql_types::Nullable<sql_types::Uuid>,
-    sql_types::Nullable<sql_types::Uuid>,
-    sql_types::Nullable<sql_types::Uuid>,
-    sql_types::Nullable<sql_types::Uuid>,
-    sql_types::Bool,
-);
-
 statement! {
     /// Writes an event; the transaction and the sequence come from the database.
     InsertEvent {
@@ -120,41 +122,6 @@ statement! {
     "INSERT INTO events (id, created_at, event_type, resource_kind, resource_id, account_id, \
         patient_id, doctor_id, actor_id, stand_in) \
      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM change";
-
-    /// Looks at up to `scan` events after a position that no running transaction can still
-    /// precede, and gives those that the viewer may see. Where fewer than `limit` are found, a last
-    /// row that is not for the viewer tells how far it looked.
-    EventsAfter {
-        xid: i64, seq: i64, scan: i64, kinds: List<ResourceKind>, everything: bool, account: Uuid,
-        doctor: bool, staff: List<ResourceKind>, limit: i64,
-    } -> (sql_types::Bool, FeedSql),
-    "WITH scanned AS ( \
-        SELECT id, xid, seq, created_at, event_type, resource_kind, resource_id, account_id, \
-            patient_id, doctor_id, actor_id, stand_in \
-        FROM events \
-        WHERE (xid, seq) > ($1, $2) \
-          AND xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-        ORDER BY xid, seq LIMIT $3), \
-     visible AS ( \
-        SELECT * FROM scanned \
-        WHERE (cardinality($4::text[]) = 0 OR resource_kind = ANY ($4)) \
-          AND ($5 OR resource_kind = ANY ($8) OR account_id = $6 OR ($7 AND doctor_id = $6) \
-            OR patient_id IN (SELECT p.id FROM patients p WHERE p.account_id = $6)) \
-        ORDER BY xid, seq LIMIT $9) \
-     SELECT true, * FROM visible \
-     UNION ALL \
-     (SELECT false, * FROM scanned WHERE (SELECT count(*) FROM visible) < $9 \
-      ORDER BY xid DESC, seq DESC LIMIT 1) \
-     ORDER BY xid, seq";
-
-    /// Whether readers may have come as far as this transaction.
-    IsReadable { xid: i64 } -> sql_types::Bool,
-    "SELECT $1 < pg_snapshot_xmin(pg_current_snapshot())::text::bigint";
-
-    /// The position of the newest event that readers may take.
-    FeedEnd {} -> (sql_types::BigInt, sql_types::BigInt),
-    "SELECT xid, seq FROM events WHERE xid < pg_snapshot_xmin(pg_current_snapshot())::text::bigint \
-     ORDER BY xid DESC, seq DESC LIMIT 1";
 }
 
 impl Events {
@@ -235,136 +202,16 @@ impl QueryFragment<Pg> for Emit {
     }
 }
 
-/// A place in the feed: everything up to it has been read.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-pub struct Position {
-    /// Transaction.
-    pub xid: i64,
-    /// Sequence within it.
-    pub seq: i64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// An event as readers find it.
-#[derive(Debug, Clone, diesel::Queryable)]
-pub struct FeedRow {
-    /// Id of the event.
-    pub id: Uuid,
-    /// Its transaction.
-    pub xid: i64,
-    /// Its sequence.
-    pub seq: i64,
-    /// When it happened.
-    pub created_at: Time,
-    /// What happened.
-    pub event_type: String,
-    /// To what kind of resource.
-    pub kind: ResourceKind,
-    /// To which one.
-    pub resource: Uuid,
-    /// The account that may see it.
-    pub account: Option<AccountId>,
-    /// The patient whose account may see it.
-    pub patient: Option<PatientId>,
-    /// The doctor who may see it.
-    pub doctor: Option<DoctorId>,
-    /// Who made the change; none when the server did.
-    pub actor: Option<AccountId>,
-    /// An admin in the place of missing staff.
-    pub stand_in: bool,
-}
-
-impl FeedRow {
-    /// The position behind this event.
-    #[must_use]
-    pub fn position(&self) -> Position {
-        Position { xid: self.xid, seq: self.seq }
+    #[test]
+    fn the_documentation_names_what_is_gone() {
+        let text = include_str!("../../../../docs/live-updates.md");
+        for event_type in GONE {
+            assert!(text.contains(&format!("`{event_type}`")), "{event_type}");
+        }
+        assert!(is_gone("patient.closed") && !is_gone("application.ended"));
     }
-}
-
-/// Events looked at by one read; it bounds the cost for a viewer who sees few of them.
-const SCAN: i64 = 5_000;
-
-/// Who reads, and so what is shown. Judged anew by every read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Viewer {
-    /// Sees what concerns this account and the patients that belong to it.
-    pub account: AccountId,
-    /// Sees as well what concerns the doctor of the same id.
-    pub doctor: bool,
-    /// Sees all events of these kinds.
-    pub staff: Vec<ResourceKind>,
-    /// Sees all events.
-    pub everything: bool,
-}
-
-impl Viewer {
-    /// A reader inside the server.
-    pub const SERVER: Self = Self {
-        account: AccountId(Uuid::nil()),
-        doctor: false,
-        staff: Vec::new(),
-        everything: true,
-    };
-}
-
-/// What one read has found.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// Events for the viewer, in feed order.
-    pub events: Vec<FeedRow>,
-    /// Everything up to here has been looked at, also what the viewer may not see.
-    pub position: Position,
-    /// Nothing lies behind that position at this moment.
-    pub is_end: bool,
-}
-
-/// Reads up to `limit` events after a position, in feed order; all kinds when `kinds` is empty. It
-/// looks at no more than a few thousand events, so that it may find none although there are more.
-pub async fn read_after(
-    conn: &mut Conn,
-    after: Position,
-    viewer: &Viewer,
-    kinds: &[ResourceKind],
-    limit: i64,
-) -> Result<Found> {
-    let query = EventsAfter {
-        xid: after.xid,
-        seq: after.seq,
-        scan: SCAN.max(limit),
-        kinds: List(kinds.to_vec()),
-        everything: viewer.everything,
-        account: viewer.account.0,
-        doctor: viewer.doctor,
-        staff: List(viewer.staff.clone()),
-        limit,
-    };
-    let rows: Vec<(bool, FeedRow)> = query.get_results(conn).await?;
-    let position = rows.last().map_or(after, |(_, row)| row.position());
-    let events: Vec<FeedRow> =
-        rows.into_iter().filter_map(|(shown, row)| shown.then_some(row)).collect();
-    Ok(Found { events, position, is_end: position == after })
-}
-
-/// The end of the feed at this moment.
-pub async fn end(conn: &mut Conn) -> Result<Position> {
-    use diesel::OptionalExtension;
-    let last: Option<(i64, i64)> = FeedEnd {}.get_result(conn).await.optional()?;
-    Ok(last.map_or_else(Position::default, |(xid, seq)| Position { xid, seq }))
-}
-
-/// Whether a position can have been given by this feed: `false` after a restore into a cluster
-/// whose transactions have lower numbers.
-pub async fn is_readable(conn: &mut Conn, position: Position) -> Result<bool> {
-    Ok(IsReadable { xid: position.xid }.get_result(conn).await?)
 }

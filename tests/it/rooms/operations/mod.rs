@@ -1,0 +1,4 @@
+//! Jobs and schedules, for admins.
+
+mod jobs;
+mod schedules;
