@@ -11,9 +11,9 @@
 //!   the address itself is judged, after the name was resolved (see [`connecting`]).
 //! * Secrets are sealed by a key outside the database, and shown once.
 //!
-//! How an event goes: [`pumping`] claims endpoints with work; [`serving`] serves one, turn by turn;
-//! [`turns`] is what a turn reads and writes, in one transaction, [`taking_over`] its part at the
-//! feed; [`posting`] speaks HTTP.
+//! How an event goes: `pumping` claims endpoints with work; `serving` serves one, turn by turn;
+//! `turns` is what a turn reads and writes, in one transaction, `taking_over` its part at the
+//! feed; `posting` speaks HTTP.
 //!
 //! Events, of kind `account`, about the service account or the admin who created the endpoint:
 //! `webhook_endpoint.created`, `webhook_endpoint.updated`, `webhook_endpoint.secret_rotated`,
