@@ -8,7 +8,7 @@
 //!   same `webhook-id`.
 //! * Whatever touches the deliveries of an endpoint holds the endpoint's row.
 //! * No connection goes to an address that is not public, unless the operator has opened its network:
-//!   the address itself is judged, after the name was resolved (see [`connecting`]).
+//!   the address itself is judged, after the name was resolved (see `connecting`).
 //! * Secrets are sealed by a key outside the database, and shown once.
 //!
 //! How an event goes: `pumping` claims endpoints with work; `serving` serves one, turn by turn;
