@@ -14,6 +14,10 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use diesel::pg::Pg;
+use diesel::query_builder::AstPass;
+use diesel::result::QueryResult;
+use diesel::sql_types;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -206,6 +210,33 @@ pub fn order_by_id(order_by: &str) -> Result<Direction, Error> {
     match parse_order(order_by, &["id"])?[..] {
         [(_, direction)] => Ok(direction),
         _ => Err(Error::field("order_by", "must be \"id\" or \"id desc\"")),
+    }
+}
+
+/// Reads the `order_by` of a list that can be ordered by `id` alone and shows the newest first.
+pub fn newest_first(order_by: &str) -> Result<Direction, Error> {
+    if order_by.trim().is_empty() { Ok(Direction::Descending) } else { order_by_id(order_by) }
+}
+
+/// Which rows of a list ordered by `id` a page holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// Up or down.
+    pub direction: Direction,
+    /// The last row of the page before.
+    pub after: Uuid,
+    /// Most rows.
+    pub limit: i64,
+}
+
+impl Place {
+    /// The end of a query whose condition has begun.
+    pub fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        let ascending = self.direction == Direction::Ascending;
+        out.push_sql(if ascending { " AND id > " } else { " AND id < " });
+        out.push_bind_param::<sql_types::Uuid, _>(&self.after)?;
+        out.push_sql(if ascending { " ORDER BY id LIMIT " } else { " ORDER BY id DESC LIMIT " });
+        out.push_bind_param::<sql_types::BigInt, _>(&self.limit)
     }
 }
 

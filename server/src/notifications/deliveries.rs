@@ -9,7 +9,6 @@ use uuid::Uuid;
 use clinicd_proto::notifications::v1 as pb;
 
 use self::query::{Count, DeliveryRow, DeliverySql, Filter, Page, delivery_columns};
-use super::inbox::newest_first;
 use super::outbox::delivering::Deliver;
 use super::outbox::pacing;
 use super::outbox::rows::DeliveryState;
@@ -21,7 +20,7 @@ use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::jobs::admin::{self, JobState};
 use crate::kernel::jobs::{self, NewJob};
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
-use crate::kernel::page::PageRequest;
+use crate::kernel::page::{PageRequest, Place, newest_first};
 use crate::statement;
 
 statement! {
@@ -67,7 +66,8 @@ pub(super) async fn list(
     })?;
     let after = page.after.unwrap_or_else(|| direction.before_all());
     let mut conn = app.db.read().await?;
-    let query = Page { filter: filter.clone(), direction, after, limit: page.limit + 1 };
+    let query =
+        Page { filter: filter.clone(), place: Place { direction, after, limit: page.limit + 1 } };
     let rows: Vec<DeliveryRow> = query.get_results(&mut conn).await?;
     let mut total_size = None;
     if request.include_total {

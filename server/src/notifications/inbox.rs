@@ -22,7 +22,7 @@ use crate::kernel::error::{Error, Result};
 use crate::kernel::events::{Event, ResourceKind};
 use crate::kernel::kinds::{AccountId, Time, uuid_from_wire};
 use crate::kernel::locale::{Locale, LocaleError, Locales, NoticeKind, negotiate, texts};
-use crate::kernel::page::{Direction, PageRequest, order_by_id};
+use crate::kernel::page::{PageRequest, Place, newest_first};
 use crate::statement;
 
 /// Unread messages are counted up to here.
@@ -66,7 +66,7 @@ pub(super) async fn list(
     })?;
     let after = page.after.unwrap_or_else(|| direction.before_all());
     let mut conn = app.db.read().await?;
-    let query = Page { filter, direction, after, limit: page.limit + 1 };
+    let query = Page { filter, place: Place { direction, after, limit: page.limit + 1 } };
     let rows: Vec<InboxRow> = query.get_results(&mut conn).await?;
     let mut total_size = None;
     if request.include_total {
@@ -121,11 +121,6 @@ fn read_event(account: AccountId, notification: Uuid) -> Event {
 
 async fn unread(conn: &mut Conn, account: AccountId) -> Result<i32> {
     Ok(CountUnread { account, most: COUNTED }.get_result(conn).await?)
-}
-
-/// Reads the `order_by` of a list by `id` that begins with the newest unless it says otherwise.
-pub(super) fn newest_first(order_by: &str) -> Result<Direction> {
-    if order_by.trim().is_empty() { Ok(Direction::Descending) } else { order_by_id(order_by) }
 }
 
 /// Who reads, for the texts.

@@ -13,7 +13,7 @@ use crate::kernel::error::Result;
 use crate::kernel::jobs::Schedule;
 use crate::kernel::jobs::admin::{self, Count, Filter, JobRow, JobState, Page};
 use crate::kernel::kinds::Time;
-use crate::kernel::page::{Direction, PageRequest, order_by_id};
+use crate::kernel::page::{Direction, PageRequest, newest_first};
 
 /// `ListJobs`; the newest first unless asked otherwise.
 pub(super) async fn jobs(
@@ -21,10 +21,7 @@ pub(super) async fn jobs(
     caller: &Caller,
     request: pb::ListJobsRequest,
 ) -> Result<pb::ListJobsResponse> {
-    let direction = match request.order_by.trim() {
-        "" => Direction::Descending,
-        order_by => order_by_id(order_by)?,
-    };
+    let direction = newest_first(&request.order_by)?;
     let kind = Some(request.kind.clone()).filter(|kind| !kind.is_empty());
     let filter = Filter { state: JobState::from_wire(request.state), kind };
     let bound = pb::ListJobsRequest {

@@ -7,13 +7,13 @@ use clinicd_proto::feed::v1 as pb;
 
 use super::query::{
     DeliveryCount, DeliveryPage, DeliveryRow, DeliveryState, EndpointCount, EndpointPage, Filter,
-    Owner, Place,
+    Owner,
 };
 use super::rows::{EndpointRow, HasEndpoint, id_from, not_found, owner, shown};
 use crate::app::App;
 use crate::kernel::access::Caller;
 use crate::kernel::error::Result;
-use crate::kernel::page::{Direction, PageRequest, order_by_id};
+use crate::kernel::page::{PageRequest, Place, newest_first, order_by_id};
 
 /// `ListEndpoints`.
 pub(super) async fn endpoints(
@@ -52,10 +52,7 @@ pub(super) async fn deliveries(
     request: pb::ListDeliveriesRequest,
 ) -> Result<pb::ListDeliveriesResponse> {
     let endpoint = id_from(&request.endpoint_id)?;
-    let direction = match request.order_by.trim() {
-        "" => Direction::Descending,
-        order_by => order_by_id(order_by)?,
-    };
+    let direction = newest_first(&request.order_by)?;
     let filter = Filter { endpoint, state: DeliveryState::from_wire(request.state) };
     let page = app.pages.open::<Uuid>(&PageRequest {
         list: "feed.webhook_deliveries",

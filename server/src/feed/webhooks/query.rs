@@ -10,7 +10,7 @@ use clinicd_proto::feed::v1 as pb;
 
 use super::rows::{EndpointId, EndpointSql, endpoint_columns};
 use crate::kernel::kinds::{AccountId, Time, wire_enum};
-use crate::kernel::page::Direction;
+use crate::kernel::page::Place;
 use crate::shaped_queries;
 
 wire_enum! {
@@ -23,16 +23,6 @@ wire_enum! {
         /// It was given up.
         Failed = "failed",
     }
-}
-
-/// Which part of a list.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Place {
-    pub(super) direction: Direction,
-    /// The last row of the page before.
-    pub(super) after: Uuid,
-    /// Most rows.
-    pub(super) limit: i64,
 }
 
 /// Whose endpoints; none: everybody's.
@@ -89,16 +79,6 @@ pub(super) struct DeliveryPage(pub(super) Filter, pub(super) Place);
 /// How many deliveries match.
 #[derive(Debug, Clone)]
 pub(super) struct DeliveryCount(pub(super) Filter);
-
-impl Place {
-    fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        let ascending = self.direction == Direction::Ascending;
-        out.push_sql(if ascending { " AND id > " } else { " AND id < " });
-        out.push_bind_param::<sql_types::Uuid, _>(&self.after)?;
-        out.push_sql(if ascending { " ORDER BY id LIMIT " } else { " ORDER BY id DESC LIMIT " });
-        out.push_bind_param::<BigInt, _>(&self.limit)
-    }
-}
 
 impl Owner {
     fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {

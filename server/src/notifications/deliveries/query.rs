@@ -9,7 +9,7 @@ use uuid::Uuid;
 use clinicd_proto::notifications::v1 as pb;
 
 use crate::kernel::kinds::{AccountId, Time};
-use crate::kernel::page::Direction;
+use crate::kernel::page::Place;
 use crate::notifications::outbox::rows::DeliveryState;
 use crate::notifications::plan::Channel;
 use crate::shaped_queries;
@@ -71,11 +71,7 @@ pub(in crate::notifications) struct Filter {
 #[derive(Debug, Clone)]
 pub(in crate::notifications) struct Page {
     pub(in crate::notifications) filter: Filter,
-    pub(in crate::notifications) direction: Direction,
-    /// The last delivery of the page before.
-    pub(in crate::notifications) after: Uuid,
-    /// Most rows.
-    pub(in crate::notifications) limit: i64,
+    pub(in crate::notifications) place: Place,
 }
 
 /// How many deliveries match.
@@ -113,14 +109,7 @@ impl QueryFragment<Pg> for Page {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql(concat!("SELECT ", delivery_columns!()));
         self.filter.push(&mut out)?;
-        let (beyond, order) = match self.direction {
-            Direction::Ascending => (" AND id > ", " ORDER BY id LIMIT "),
-            Direction::Descending => (" AND id < ", " ORDER BY id DESC LIMIT "),
-        };
-        out.push_sql(beyond);
-        out.push_bind_param::<sql_types::Uuid, _>(&self.after)?;
-        out.push_sql(order);
-        out.push_bind_param::<BigInt, _>(&self.limit)
+        self.place.push(&mut out)
     }
 }
 

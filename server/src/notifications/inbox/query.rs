@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::kernel::events::ResourceKind;
 use crate::kernel::kinds::{AccountId, Time};
-use crate::kernel::page::Direction;
+use crate::kernel::page::Place;
 use crate::shaped_queries;
 
 /// A message in an inbox.
@@ -46,11 +46,7 @@ pub(in crate::notifications) struct Filter {
 #[derive(Debug, Clone)]
 pub(in crate::notifications) struct Page {
     pub(in crate::notifications) filter: Filter,
-    pub(in crate::notifications) direction: Direction,
-    /// The last message of the page before.
-    pub(in crate::notifications) after: Uuid,
-    /// Most rows.
-    pub(in crate::notifications) limit: i64,
+    pub(in crate::notifications) place: Place,
 }
 
 /// How many messages match.
@@ -74,14 +70,7 @@ impl QueryFragment<Pg> for Page {
             "SELECT id, created_at, kind, template_values, resource_kind, resource_id, read_at",
         );
         self.filter.push(&mut out)?;
-        let (beyond, order) = match self.direction {
-            Direction::Ascending => (" AND id > ", " ORDER BY id LIMIT "),
-            Direction::Descending => (" AND id < ", " ORDER BY id DESC LIMIT "),
-        };
-        out.push_sql(beyond);
-        out.push_bind_param::<sql_types::Uuid, _>(&self.after)?;
-        out.push_sql(order);
-        out.push_bind_param::<BigInt, _>(&self.limit)
+        self.place.push(&mut out)
     }
 }
 
